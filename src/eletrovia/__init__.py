@@ -1,0 +1,1 @@
+"""The electric city: trips booked all or nothing, charging, metering."""

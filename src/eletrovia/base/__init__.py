@@ -1,0 +1,1 @@
+"""Ground floor: errors, time, chance, ids, money. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""One trip over several operators, booked all or nothing."""

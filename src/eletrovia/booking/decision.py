@@ -1,0 +1,33 @@
+"""The decision of an attempt: written once, for good, whoever writes first."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from eletrovia.booking.hold import AttemptKey, Verdict
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody would like this verdict to stand; ``by`` is an operator id."""
+
+    key: AttemptKey
+    verdict: Verdict
+    by: str
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands for an attempt, whatever was proposed."""
+
+    key: AttemptKey
+    verdict: Verdict
+    by: str
+
+
+class Register(Protocol):
+    """Where decisions stand: first writer wins, every later writer is told what stands."""
+
+    async def propose(self, proposal: Proposal) -> Decision:
+        """What stands now; final. Raises: Unavailable when nobody can know yet."""
+        ...

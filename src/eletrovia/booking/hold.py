@@ -1,0 +1,130 @@
+"""A hold: one EVSE for one window, for one stop of one attempt at one trip.
+
+A hold is *held*, then *confirmed* or *released*, once, for good. A release for a hold that was never
+seen leaves a released hold behind, a tombstone: the late request finds it and cannot revive it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from eletrovia.base.errors import Conflict, Invalid
+from eletrovia.base.window import Window
+
+
+class HoldState(StrEnum):
+    HELD = "held"
+    CONFIRMED = "confirmed"
+    RELEASED = "released"
+
+
+class Verdict(StrEnum):
+    """What was decided for every stop of an attempt at once."""
+
+    CONFIRMED = "confirmed"
+    RELEASED = "released"
+
+
+# Absent means forbidden. A move to itself means a repeat is harmless: messages come twice.
+MOVES: Final = {
+    (HoldState.HELD, Verdict.CONFIRMED): HoldState.CONFIRMED,
+    (HoldState.HELD, Verdict.RELEASED): HoldState.RELEASED,
+    (HoldState.CONFIRMED, Verdict.CONFIRMED): HoldState.CONFIRMED,
+    (HoldState.RELEASED, Verdict.RELEASED): HoldState.RELEASED,
+}
+
+
+def moved(state: HoldState, verdict: Verdict) -> HoldState:
+    """The state after ``verdict``. Raises: Conflict when a decision is said to have changed."""
+    try:
+        return MOVES[state, verdict]
+    except KeyError:
+        raise Conflict("hold.decided_otherwise", state=state, verdict=verdict) from None
+
+
+class AttemptKey(msgspec.Struct, frozen=True, order=True):
+    """One attempt at one trip: what a decision is about."""
+
+    trip_id: str
+    attempt: int
+
+
+class HoldKey(msgspec.Struct, frozen=True, order=True):
+    """One stop of one attempt."""
+
+    trip_id: str
+    attempt: int
+    stop: int
+
+    @property
+    def attempt_key(self) -> AttemptKey:
+        return AttemptKey(self.trip_id, self.attempt)
+
+
+class Ticket(msgspec.Struct, frozen=True, order=True):
+    """When a trip was first asked for, kept across its attempts; the smaller goes first.
+
+    The trip's id breaks ties, so any two tickets are ordered, everywhere the same.
+    """
+
+    asked_at: datetime
+    trip_id: str
+
+    def capped(self, received_at: datetime, max_age_s: float) -> Ticket:
+        """This ticket, no older than ``max_age_s`` at ``received_at``: nobody can hoard age."""
+        oldest = received_at.timestamp() - max_age_s
+        if self.asked_at.timestamp() >= oldest:
+            return self
+        return Ticket(datetime.fromtimestamp(oldest, self.asked_at.tzinfo), self.trip_id)
+
+
+class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the home operator asks of the operator that owns the EVSE.
+
+    ``ttl_s`` is a duration on the receiver's own monotonic clock, from when it took the hold.
+    ``price`` is the home's quote: a receipt at another price is refused.
+    """
+
+    key: HoldKey
+    home: str
+    evse_uid: str
+    window: Window
+    ticket: Ticket
+    ttl_s: float
+    energy_wh: int
+    charging_s: int
+    price: Decimal
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ttl_s <= 600:
+            raise Invalid("hold.ttl_out_of_range", ttl_s=self.ttl_s, allowed="0 to 600")
+        if self.energy_wh < 0 or self.charging_s < 0 or self.price < 0:
+            raise Invalid("hold.negative", hold=str(self.key))
+
+
+class Outcome(StrEnum):
+    """HELD is a receipt. CONTESTED: a younger trip is being asked to step aside; ask again soon."""
+
+    HELD = "held"
+    REFUSED = "refused"
+    CONTESTED = "contested"
+
+
+class HoldReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a hold request; the same request again gets the same answer.
+
+    ``busy`` tells a loser what is taken on that EVSE, so that it can plan around it.
+    ``blocker`` and ``blocker_state`` say who stood in the way, for the record of who yielded to whom.
+    """
+
+    key: HoldKey
+    outcome: Outcome
+    reason: str = ""
+    busy: tuple[Window, ...] = ()
+    blocker: Ticket | None = None
+    blocker_state: HoldState | None = None

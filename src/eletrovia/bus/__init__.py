@@ -1,0 +1,1 @@
+"""NATS and MQTT: the embedded broker, publish and subscribe, who may do what."""

@@ -1,0 +1,1 @@
+"""Stations as OCPI names them: locations, EVSEs, connectors, tariffs, prices."""

@@ -1,0 +1,1 @@
+"""Thin adapters from the teaching protocols onto the rooms."""

@@ -1,0 +1,1 @@
+"""Nodes at the edge and in the fog."""

@@ -1,0 +1,1 @@
+"""Smart meters: readings, tariffs, invoices, alerts."""

@@ -1,0 +1,1 @@
+"""Configuration, and the wiring of one operator from it."""

@@ -1,0 +1,1 @@
+"""Simulated worlds, over public protocols only."""
