@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import msgspec
@@ -56,7 +57,7 @@ class Vehicle(msgspec.Struct, frozen=True, kw_only=True):
             return 0.0
         if soc <= curve[0].soc:
             return min(curve[0].power_w, evse_power_w)
-        for left, right in zip(curve, curve[1:], strict=False):
+        for left, right in itertools.pairwise(curve):
             if soc <= right.soc:
                 share = (soc - left.soc) / (right.soc - left.soc)
                 return min(left.power_w + share * (right.power_w - left.power_w), evse_power_w)

@@ -1,0 +1,1 @@
+"""Figures, each beside its yardstick; run with `make bench`."""

@@ -1,0 +1,1 @@
+"""People with an account: drivers and staff, their passwords and tokens."""
