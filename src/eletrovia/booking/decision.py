@@ -18,11 +18,16 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands for an attempt, whatever was proposed."""
+    """What stands for an attempt, whatever was proposed.
+
+    ``stops`` are the receiver's own, told when a decision is delivered: a release of a hold that never
+    came must leave a tombstone, so its number has to be known.
+    """
 
     key: AttemptKey
     verdict: Verdict
     by: str
+    stops: tuple[int, ...] = ()
 
 
 class Register(Protocol):

@@ -128,3 +128,5 @@ class HoldReply(msgspec.Struct, frozen=True, kw_only=True):
     busy: tuple[Window, ...] = ()
     blocker: Ticket | None = None
     blocker_state: HoldState | None = None
+    left_s: float = 0.0
+    """With a receipt: how long the hold still stands undecided, when this answer was given."""

@@ -1,0 +1,296 @@
+"""The EVSE owner at work: takes holds, carries out decisions, settles what ran out of time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from eletrovia.base.clock import Clock
+from eletrovia.base.errors import Conflict, Denied, EletroviaError, Unavailable
+from eletrovia.base.window import Window
+from eletrovia.booking.board import Board, EvseRef
+from eletrovia.booking.decision import Decision, Proposal
+from eletrovia.booking.hold import AttemptKey, HoldKey, HoldReply, HoldRequest, HoldState, Outcome, Verdict
+from eletrovia.booking.ledger import Hold, HoldLedger, Taken
+from eletrovia.booking.observer import Observer, Step, Unwatched
+from eletrovia.booking.participant import Blocker, Claim, claim, in_the_way
+from eletrovia.booking.partner import Arrival, Cancellation, Partner
+from eletrovia.booking.rules import Rules
+
+_log = structlog.get_logger(__name__)
+
+_ROUNDS = 8  # how often a contested window is fought for before the asker is sent to plan again
+
+
+class Offer(Protocol):
+    """What this operator sells."""
+
+    def price(self, evse_uid: str, energy_wh: int, charging_s: int) -> Decimal | None:
+        """What a stop costs here now, or None where no such EVSE can be booked."""
+        ...
+
+
+class _Due(msgspec.Struct):
+    home: str
+    at_s: float
+    tries: int = 0
+
+
+class Keeper:
+    """Keeps the holds on this operator's EVSEs.
+
+    Every hold that is taken is settled: by its home's word, or, past its time-to-live, by asking the
+    register. While the register cannot be asked the window stays blocked.
+    """
+
+    def __init__(
+        self,
+        operator_id: str,
+        *,
+        ledger: HoldLedger,
+        homes: Partner,
+        offer: Offer,
+        board: Board,
+        clock: Clock,
+        rules: Rules,
+        observer: Observer | None = None,
+        changed: Callable[[str], None] = lambda evse_uid: None,
+    ) -> None:
+        self.operator_id = operator_id
+        self._ledger = ledger
+        self._homes = homes
+        self._offer = offer
+        self._board = board
+        self._clock = clock
+        self._rules = rules
+        self._observer = observer or Unwatched()
+        self._changed = changed
+        self._due: dict[AttemptKey, _Due] = {}
+        self._contests: dict[HoldKey, asyncio.Task[HoldReply]] = {}
+        self._settling: dict[AttemptKey, asyncio.Task[None]] = {}
+
+    async def recover(self) -> None:
+        """After a start: block what stands, and give every undecided hold its time-to-live anew."""
+        now_s = self._clock.monotonic()
+        for hold in await self._ledger.standing(self._clock.now()):
+            self._board.hold(self._evse(hold.request), hold.request.key, hold.request.window)
+        for hold in await self._ledger.undecided():
+            due = _Due(hold.request.home, now_s + hold.request.ttl_s)
+            self._due.setdefault(hold.request.key.attempt_key, due)
+
+    async def run(self) -> None:
+        """Settle overdue holds and give up no-shows, until cancelled."""
+        next_sweep_s = 0.0
+        while True:
+            await asyncio.sleep(self._rules.settle_every_s)
+            now_s = self._clock.monotonic()
+            for key in [key for key, due in self._due.items() if due.at_s <= now_s]:
+                if key not in self._settling:
+                    self._settling[key] = asyncio.create_task(self._settle(key))
+            if now_s >= next_sweep_s:
+                next_sweep_s = now_s + 10.0
+                await self._sweep()
+
+    # -- what operators ask -------------------------------------------------------------------------
+
+    async def hold(
+        self, caller: str, requests: Sequence[HoldRequest]
+    ) -> list[HoldReply | EletroviaError]:
+        """One answer per request. Raises nothing: an error is an answer to its own request."""
+        return list(await asyncio.gather(*(self._guarded(caller, request) for request in requests)))
+
+    async def _guarded(self, caller: str, request: HoldRequest) -> HoldReply | EletroviaError:
+        if request.home != caller:
+            return Denied("hold.not_the_home", home=request.home)
+        began_s = self._clock.monotonic()
+        try:
+            reply = await self._hold(request)
+        except EletroviaError as error:
+            return error
+        self._observer.hold_answered(reply.outcome, self._clock.monotonic() - began_s)
+        return reply
+
+    async def _hold(self, request: HoldRequest) -> HoldReply:
+        reason = self._unacceptable(request)
+        if reason:
+            return HoldReply(key=request.key, outcome=Outcome.REFUSED, reason=reason)
+        contest = self._contests.get(request.key)
+        if contest is None:
+            received_at = self._clock.now()
+            ticket = request.ticket.capped(received_at, self._rules.max_ticket_age_s)
+            if ticket is not request.ticket:
+                request = msgspec.structs.replace(request, ticket=ticket)
+            taken = await self._ledger.take(request, received_at)
+            reply = self._settled_reply(request, taken)
+            if reply is not None:
+                return reply
+            if claim(request.ticket, taken.blockers) is Claim.YIELD:
+                return await self._refused(request, taken.blockers)
+            contest = asyncio.create_task(self._contest(request, taken.blockers))
+            self._contests[request.key] = contest
+            contest.add_done_callback(lambda _: self._contests.pop(request.key, None))
+        done, _ = await asyncio.wait([contest], timeout=self._rules.contest_wait_s)
+        if done:
+            return contest.result()
+        return HoldReply(key=request.key, outcome=Outcome.CONTESTED)
+
+    def _unacceptable(self, request: HoldRequest) -> str:
+        length = request.window.ends_at - request.window.starts_at
+        if length > timedelta(seconds=self._rules.most_window_s):
+            return "window_too_long"
+        if request.window.ends_at <= self._clock.now():
+            return "window_past"
+        price = self._offer.price(request.evse_uid, request.energy_wh, request.charging_s)
+        if price is None:
+            return "evse_unknown"
+        return "" if price == request.price else "price_changed"
+
+    def _settled_reply(self, request: HoldRequest, taken: Taken) -> HoldReply | None:
+        """The answer where the ledger already says it all; None where others stand in the way."""
+        if not taken.same:
+            raise Conflict("hold.key_reused", hold=str(request.key))
+        match taken.state:
+            case None:
+                return None
+            case HoldState.RELEASED:
+                return HoldReply(key=request.key, outcome=Outcome.REFUSED, reason="released")
+            case HoldState.HELD if taken.fresh:
+                self._observer.passed(Step.HOLD_TAKEN)
+                self._board.hold(self._evse(request), request.key, request.window)
+                self._changed(request.evse_uid)
+                runs_out_s = self._clock.monotonic() + request.ttl_s
+                due = self._due.setdefault(request.key.attempt_key, _Due(request.home, runs_out_s))
+                due.at_s = min(due.at_s, runs_out_s)
+        left_s = request.ttl_s
+        if taken.state is HoldState.HELD and (waiting := self._due.get(request.key.attempt_key)):
+            left_s = max(0.0, waiting.at_s - self._clock.monotonic())
+        return HoldReply(key=request.key, outcome=Outcome.HELD, left_s=left_s)
+
+    async def _refused(self, request: HoldRequest, blockers: Sequence[Blocker]) -> HoldReply:
+        first = in_the_way(request.ticket, blockers)
+        around = Window(
+            request.window.starts_at - timedelta(hours=6), request.window.ends_at + timedelta(hours=6)
+        )
+        return HoldReply(
+            key=request.key,
+            outcome=Outcome.REFUSED,
+            reason="taken",
+            busy=tuple(await self._ledger.busy(request.evse_uid, around)),
+            blocker=first.ticket,
+            blocker_state=first.state,
+        )
+
+    async def _contest(self, request: HoldRequest, blockers: Sequence[Blocker]) -> HoldReply:
+        """An older trip meets younger undecided ones: have them released, unless they are confirmed already."""
+        for _ in range(_ROUNDS):
+            try:
+                async with asyncio.timeout(self._rules.ask_s):
+                    await asyncio.gather(
+                        *(self._ask_home(key, home) for key, home in {b.key: b.home for b in blockers}.items())
+                    )
+            except (Unavailable, TimeoutError):
+                break  # nobody can say yet: the window stays blocked, the asker plans around it
+            taken = await self._ledger.take(request, self._clock.now())
+            reply = self._settled_reply(request, taken)
+            if reply is not None:
+                return reply
+            blockers = taken.blockers
+            if claim(request.ticket, blockers) is Claim.YIELD:
+                break
+        return await self._refused(request, blockers)
+
+    # -- decisions ----------------------------------------------------------------------------------
+
+    async def apply(self, caller: str, decisions: Sequence[Decision]) -> list[None | EletroviaError]:
+        """Carry out what the caller, the trips' home, decided; twice changes nothing."""
+        return list(await asyncio.gather(*(self._applied(caller, decision) for decision in decisions)))
+
+    async def _applied(self, home: str, decision: Decision) -> None | EletroviaError:
+        try:
+            moved = await self._ledger.apply(home, decision, self._clock.now())
+        except EletroviaError as error:
+            return error
+        self._due.pop(decision.key, None)
+        if decision.verdict is Verdict.RELEASED:
+            self._freed(moved)
+        self._observer.passed(Step.APPLIED)
+        return None
+
+    async def cancel(self, caller: str, cancellations: Sequence[Cancellation]) -> list[None | EletroviaError]:
+        """Free the windows of trips that their home cancelled."""
+        answers: list[None | EletroviaError] = []
+        for cancellation in cancellations:
+            if cancellation.home != caller:
+                answers.append(Denied("hold.not_the_home", home=cancellation.home))
+                continue
+            try:
+                self._freed(await self._ledger.cancel(cancellation))
+                answers.append(None)
+            except EletroviaError as error:
+                answers.append(error)
+        return answers
+
+    async def arrive(self, caller: str, arrivals: Sequence[Arrival]) -> list[None | EletroviaError]:
+        """Note that drivers have come."""
+        answers: list[None | EletroviaError] = []
+        for arrival in arrivals:
+            try:
+                if arrival.home != caller:
+                    raise Denied("hold.not_the_home", home=arrival.home)
+                await self._ledger.arrive(arrival)
+                answers.append(None)
+            except EletroviaError as error:
+                answers.append(error)
+        return answers
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    async def _settle(self, key: AttemptKey) -> None:
+        due = self._due.get(key)
+        try:
+            if due is not None:
+                await self._ask_home(key, due.home)
+        except Unavailable:
+            assert due is not None  # noqa: S101 - only asking raises it
+            due.tries += 1
+            due.at_s = self._clock.monotonic() + min(5.0, 0.25 * 2 ** min(due.tries, 5))
+        except EletroviaError as error:
+            _log.warning("hold.unsettled", trip_id=key.trip_id, attempt=key.attempt, error=str(error))
+            if due is not None:
+                due.at_s = self._clock.monotonic() + 5.0
+        finally:
+            self._settling.pop(key, None)
+
+    async def _ask_home(self, key: AttemptKey, home: str) -> None:
+        """Propose *released*, and do what stands."""
+        decision = await self._homes.propose(
+            home, Proposal(key=key, verdict=Verdict.RELEASED, by=self.operator_id)
+        )
+        failed = await self._applied(home, decision)
+        if failed is not None:
+            raise failed
+
+    async def _sweep(self) -> None:
+        now = self._clock.now()
+        grace = timedelta(seconds=self._rules.no_show_grace_s)
+        try:
+            given_up = await self._ledger.give_up_no_shows(now - grace, now)
+        except EletroviaError as error:
+            _log.warning("no_shows.unswept", error=str(error))
+            return
+        self._freed(given_up)
+        self._board.forget_before(int(now.timestamp()) - 3600)
+
+    def _freed(self, holds: Sequence[Hold]) -> None:
+        for hold in holds:
+            self._board.free(self._evse(hold.request), hold.request.key)
+            self._changed(hold.request.evse_uid)
+
+    def _evse(self, request: HoldRequest) -> EvseRef:
+        return EvseRef(self.operator_id, request.evse_uid)
