@@ -76,6 +76,11 @@ class Board:
         self._told[evse] = tuple(span(window) for window in windows)
         self._merged.pop(evse, None)
 
+    def learn(self, evse: EvseRef, windows: Iterable[Window]) -> None:
+        """A partner refused, and said what is taken: that much more is known until it tells all anew."""
+        self._told[evse] = (*self._told.get(evse, ()), *(span(window) for window in windows))
+        self._merged.pop(evse, None)
+
     def ask(self, evse: EvseRef, key: AttemptKey, window: Window) -> None:
         """An own trip is asking for this window, so that the next plan does not ask for it too."""
         self._asked.setdefault(evse, {})[key] = span(window)
@@ -87,8 +92,8 @@ class Board:
 
     def forget_before(self, moment_s: int) -> None:
         """Drop what ended before then."""
-        for kept in (self._own, self._asked):
-            for evse, spans in kept.items():
-                for key in [key for key, (_, ends) in spans.items() if ends <= moment_s]:
-                    del spans[key]  # type: ignore[arg-type]
-                    self._merged.pop(evse, None)
+        for evse, own in self._own.items():
+            self._own[evse] = {key: taken for key, taken in own.items() if taken[1] > moment_s}
+        for evse, asked in self._asked.items():
+            self._asked[evse] = {key: taken for key, taken in asked.items() if taken[1] > moment_s}
+        self._merged.clear()

@@ -143,7 +143,7 @@ def _answered(attempt: Attempt, event: Answered, margin_s: float) -> tuple[Attem
                 return _deciding(attempt, Verdict.RELEASED)
             return attempt, [Ask(reply.key.stop, CONTESTED_AGAIN_S)]
         case Outcome.HELD:
-            # Counted from the sending: the receiver's clock started no earlier, so this errs to the safe side.
+            # Counted from the sending: the receiver answered no earlier, so this errs to the safe side.
             runs_out_s = event.sent_at_s + reply.left_s - margin_s
             attempt = msgspec.structs.replace(
                 attempt, confirm_before_s=min(attempt.confirm_before_s, runs_out_s)

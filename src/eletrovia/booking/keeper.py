@@ -99,9 +99,7 @@ class Keeper:
 
     # -- what operators ask -------------------------------------------------------------------------
 
-    async def hold(
-        self, caller: str, requests: Sequence[HoldRequest]
-    ) -> list[HoldReply | EletroviaError]:
+    async def hold(self, caller: str, requests: Sequence[HoldRequest]) -> list[HoldReply | EletroviaError]:
         """One answer per request. Raises nothing: an error is an answer to its own request."""
         return list(await asyncio.gather(*(self._guarded(caller, request) for request in requests)))
 
@@ -187,13 +185,12 @@ class Keeper:
         )
 
     async def _contest(self, request: HoldRequest, blockers: Sequence[Blocker]) -> HoldReply:
-        """An older trip meets younger undecided ones: have them released, unless they are confirmed already."""
+        """An older trip meets younger undecided ones: have them released, unless already confirmed."""
         for _ in range(_ROUNDS):
             try:
+                rivals = {blocker.key: blocker.home for blocker in blockers}
                 async with asyncio.timeout(self._rules.ask_s):
-                    await asyncio.gather(
-                        *(self._ask_home(key, home) for key, home in {b.key: b.home for b in blockers}.items())
-                    )
+                    await asyncio.gather(*(self._ask_home(key, home) for key, home in rivals.items()))
             except (Unavailable, TimeoutError):
                 break  # nobody can say yet: the window stays blocked, the asker plans around it
             taken = await self._ledger.take(request, self._clock.now())
@@ -207,38 +204,38 @@ class Keeper:
 
     # -- decisions ----------------------------------------------------------------------------------
 
-    async def apply(self, caller: str, decisions: Sequence[Decision]) -> list[None | EletroviaError]:
+    async def apply(self, caller: str, decisions: Sequence[Decision]) -> list[EletroviaError | None]:
         """Carry out what the caller, the trips' home, decided; twice changes nothing."""
         return list(await asyncio.gather(*(self._applied(caller, decision) for decision in decisions)))
 
-    async def _applied(self, home: str, decision: Decision) -> None | EletroviaError:
+    async def _applied(self, home: str, decision: Decision) -> EletroviaError | None:
         try:
-            moved = await self._ledger.apply(home, decision, self._clock.now())
+            holds = await self._ledger.apply(home, decision, self._clock.now())
         except EletroviaError as error:
             return error
         self._due.pop(decision.key, None)
         if decision.verdict is Verdict.RELEASED:
-            self._freed(moved)
+            self._freed(holds)
         self._observer.passed(Step.APPLIED)
         return None
 
-    async def cancel(self, caller: str, cancellations: Sequence[Cancellation]) -> list[None | EletroviaError]:
+    async def cancel(self, caller: str, cancellations: Sequence[Cancellation]) -> list[EletroviaError | None]:
         """Free the windows of trips that their home cancelled."""
-        answers: list[None | EletroviaError] = []
+        answers: list[EletroviaError | None] = []
         for cancellation in cancellations:
             if cancellation.home != caller:
                 answers.append(Denied("hold.not_the_home", home=cancellation.home))
                 continue
             try:
-                self._freed(await self._ledger.cancel(cancellation))
+                self._freed(await self._ledger.free(cancellation))
                 answers.append(None)
             except EletroviaError as error:
                 answers.append(error)
         return answers
 
-    async def arrive(self, caller: str, arrivals: Sequence[Arrival]) -> list[None | EletroviaError]:
+    async def arrive(self, caller: str, arrivals: Sequence[Arrival]) -> list[EletroviaError | None]:
         """Note that drivers have come."""
-        answers: list[None | EletroviaError] = []
+        answers: list[EletroviaError | None] = []
         for arrival in arrivals:
             try:
                 if arrival.home != caller:

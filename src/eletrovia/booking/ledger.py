@@ -13,12 +13,12 @@ from typing import Protocol
 
 import msgspec
 
+from eletrovia.base.window import Window
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import AttemptKey, HoldRequest, HoldState, Verdict
 from eletrovia.booking.participant import Blocker
 from eletrovia.booking.partner import Arrival, Cancellation
 from eletrovia.booking.trip import Itinerary, Setback, Trip, TripAsk
-from eletrovia.base.window import Window
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +110,7 @@ class HomeLedger(Protocol):
 
     async def fail(self, trip_id: str, setback: Setback, alternatives: tuple[Itinerary, ...]) -> Trip: ...
 
-    async def cancel(self, trip_id: str, cancelled_at: datetime, fee: Decimal) -> Trip:
+    async def cancel_trip(self, trip_id: str, cancelled_at: datetime, fee: Decimal) -> Trip:
         """Raises: NotFound, Conflict("trip.not_confirmed")."""
         ...
 
@@ -135,14 +135,14 @@ class HoldLedger(Protocol):
         ...
 
     async def apply(self, home: str, decision: Decision, decided_at: datetime) -> Sequence[Hold]:
-        """Carry out a decision on the holds of ``home``; the holds that changed state now.
+        """Carry out a decision on the holds of ``home``; the attempt's holds here as they now stand.
 
         A release of stops never seen leaves tombstones. A confirmation writes one charge per stop.
         Raises: Conflict("hold.decided_otherwise").
         """
         ...
 
-    async def cancel(self, cancellation: Cancellation) -> Sequence[Hold]:
+    async def free(self, cancellation: Cancellation) -> Sequence[Hold]:
         """Free the confirmed windows of the attempt; those freed now."""
         ...
 

@@ -11,8 +11,8 @@ from enum import StrEnum
 
 import msgspec
 
-from eletrovia.booking.hold import AttemptKey, HoldState, Ticket
 from eletrovia.base.window import Window
+from eletrovia.booking.hold import AttemptKey, HoldState, Ticket
 
 
 class Blocker(msgspec.Struct, frozen=True, kw_only=True):
