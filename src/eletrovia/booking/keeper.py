@@ -170,7 +170,9 @@ class Keeper:
             left_s = max(0.0, waiting.at_s - self._clock.monotonic())
         return HoldReply(key=request.key, outcome=Outcome.HELD, left_s=left_s)
 
-    async def _refused(self, request: HoldRequest, blockers: Sequence[Blocker]) -> HoldReply:
+    async def _refused(
+        self, request: HoldRequest, blockers: Sequence[Blocker], reason: str = "taken"
+    ) -> HoldReply:
         first = in_the_way(request.ticket, blockers)
         around = Window(
             request.window.starts_at - timedelta(hours=6), request.window.ends_at + timedelta(hours=6)
@@ -178,7 +180,7 @@ class Keeper:
         return HoldReply(
             key=request.key,
             outcome=Outcome.REFUSED,
-            reason="taken",
+            reason=reason,
             busy=tuple(await self._ledger.busy(request.evse_uid, around)),
             blocker=first.ticket,
             blocker_state=first.state,
@@ -192,7 +194,8 @@ class Keeper:
                 async with asyncio.timeout(self._rules.ask_s):
                     await asyncio.gather(*(self._ask_home(key, home) for key, home in rivals.items()))
             except (Unavailable, TimeoutError):
-                break  # nobody can say yet: the window stays blocked, the asker plans around it
+                # Nobody can say yet: the window stays blocked, and the asker plans around it.
+                return await self._refused(request, blockers, reason="undecided")
             taken = await self._ledger.take(request, self._clock.now())
             reply = self._settled_reply(request, taken)
             if reply is not None:

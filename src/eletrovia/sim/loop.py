@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
+DAY_ONE = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
-class _Leap(selectors.DefaultSelector):  # type: ignore[valid-type,misc]  # the platform's class, chosen at import
+class _Leap(selectors.DefaultSelector):
     """A selector that, asked to wait, moves the loop's clock instead."""
 
     loop: VirtualLoop
@@ -53,8 +54,12 @@ class VirtualClock:
 
 
 def run_virtual(main: Coroutine[Any, Any, Answer], loop: VirtualLoop) -> Answer:
-    """Run ``main`` to its end in virtual time."""
+    """Run ``main`` to its end in virtual time; whatever still runs then is cancelled."""
     try:
         return loop.run_until_complete(main)
     finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()

@@ -1,0 +1,156 @@
+"""A network that loses, delays, duplicates and reorders, and processes that die at any call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from eletrovia.base.errors import EletroviaError, Unavailable
+from eletrovia.booking.decision import Decision, Proposal
+from eletrovia.booking.hold import HoldReply, HoldRequest
+from eletrovia.booking.partner import Arrival, Cancellation
+
+if TYPE_CHECKING:
+    from eletrovia.sim.world import Incarnation, World
+
+Message = TypeVar("Message", bound=msgspec.Struct)
+Answer = TypeVar("Answer")
+
+inside: ContextVar[Incarnation | None] = ContextVar("inside", default=None)
+"""Which process a task belongs to: inherited by every task it starts, so that a crash finds them all."""
+
+
+class Faults(msgspec.Struct, frozen=True, kw_only=True):
+    """How bad the world is, as probabilities per message or per ledger call. Units: ``_s`` seconds."""
+
+    lost: float = 0.05
+    twice: float = 0.05
+    slowest_s: float = 0.3
+    crash: float = 0.004
+    down_s: float = 4.0
+    cut: float = 0.02
+    cut_s: float = 3.0
+
+
+PEACE = Faults(lost=0, twice=0, slowest_s=0.02, crash=0, cut=0)
+
+
+def wired(message: Message) -> Message:
+    """The message as it arrives: through its real encoding."""
+    return msgspec.json.decode(msgspec.json.encode(message), type=type(message))
+
+
+class Crashing:
+    """A ledger whose process may die before or after any call: then the call never returns."""
+
+    def __init__(self, ledger: Any, incarnation: Incarnation, draw: random.Random) -> None:
+        self._ledger = ledger
+        self._incarnation = incarnation
+        self._draw = draw
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        call = getattr(self._ledger, name)
+
+        async def mortal(*args: Any) -> Any:
+            await self._incarnation.may_die(self._draw)
+            await asyncio.sleep(self._draw.random() * 0.002)
+            await self._incarnation.may_die(self._draw)
+            answer = await call(*args)
+            await self._incarnation.may_die(self._draw)
+            return answer
+
+        return mortal
+
+
+class Wire:
+    """What one process says to the other operators: booking's Partner over the bad network."""
+
+    def __init__(self, world: World, sender: Incarnation, draw: random.Random) -> None:
+        self._world = world
+        self._sender = sender
+        self._draw = draw
+
+    async def hold(self, operator_id: str, request: HoldRequest) -> HoldReply:
+        request = wired(request)
+
+        async def serve(receiver: Incarnation) -> HoldReply:
+            (reply,) = await receiver.keeper.hold(self._sender.operator_id, [request])
+            return _said(reply)
+
+        reply = wired(await self._call(operator_id, serve))
+        self._world.check.answered(request, reply)
+        return reply
+
+    async def propose(self, operator_id: str, proposal: Proposal) -> Decision:
+        async def serve(receiver: Incarnation) -> Decision:
+            (decision,) = await receiver.register.propose_all([wired(proposal)])
+            return _said(decision)
+
+        return wired(await self._call(operator_id, serve))
+
+    async def deliver(self, operator_id: str, decision: Decision) -> None:
+        async def serve(receiver: Incarnation) -> None:
+            (answer,) = await receiver.keeper.apply(self._sender.operator_id, [wired(decision)])
+            _said(answer)
+
+        await self._call(operator_id, serve)
+
+    async def cancel(self, operator_id: str, cancellation: Cancellation) -> None:
+        async def serve(receiver: Incarnation) -> None:
+            (answer,) = await receiver.keeper.cancel(self._sender.operator_id, [wired(cancellation)])
+            _said(answer)
+
+        await self._call(operator_id, serve)
+
+    async def arrive(self, operator_id: str, arrival: Arrival) -> None:
+        async def serve(receiver: Incarnation) -> None:
+            (answer,) = await receiver.keeper.arrive(self._sender.operator_id, [wired(arrival)])
+            _said(answer)
+
+        await self._call(operator_id, serve)
+
+    async def _call(self, operator_id: str, serve: Callable[[Incarnation], Awaitable[Answer]]) -> Answer:
+        faults = self._world.faults
+        patience_s = 1.0
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._travel(operator_id)
+                if self._draw.random() < faults.twice:
+                    late = self._world.spawn(self._late(operator_id, serve))
+                    late.add_done_callback(lambda _: None)
+                receiver = self._world.alive(operator_id)
+                answer = await receiver.serve(serve(receiver))
+                await self._travel(operator_id)
+                return answer
+        except TimeoutError:
+            raise Unavailable("operator.unreachable", operator_id=operator_id) from None
+
+    async def _travel(self, operator_id: str) -> None:
+        """Takes its time; a lost message never arrives."""
+        faults = self._world.faults
+        await asyncio.sleep(self._draw.random() * faults.slowest_s)
+        gone = self._draw.random() < faults.lost
+        if gone or self._world.is_cut(self._sender.operator_id, operator_id):
+            await asyncio.sleep(3600)
+        if self._world.down(operator_id):
+            raise Unavailable("operator.unreachable", operator_id=operator_id)
+
+    async def _late(self, operator_id: str, serve: Callable[[Incarnation], Awaitable[Answer]]) -> None:
+        """The same message once more, long after."""
+        await asyncio.sleep(self._draw.random() * 8)
+        if not self._world.down(operator_id):
+            receiver = self._world.alive(operator_id)
+            with contextlib.suppress(EletroviaError):  # nobody waits for the answer to a stray copy
+                await receiver.serve(serve(receiver))
+
+
+def _said(answer: Answer | EletroviaError) -> Answer:
+    if isinstance(answer, EletroviaError):
+        raise answer
+    return answer
