@@ -78,6 +78,7 @@ class Desk:
         self._observer = observer or Unwatched()
         self._conducting: dict[str, asyncio.Task[Trip]] = {}
         self._listeners: list[Callable[[Trip], None]] = []
+        self._recovered = asyncio.Event()
 
     # -- what drivers ask ---------------------------------------------------------------------------
 
@@ -90,6 +91,7 @@ class Desk:
 
         Raises: Invalid("trip.key_reused"), and whatever planning raises; then nothing was kept.
         """
+        await self._recovered.wait()
         digest = hashlib.sha256(msgspec.json.encode(ask)).hexdigest()
         opening = asyncio.ensure_future(self._open(ask, driver_id, idempotency_key, digest))
         trip = await asyncio.shield(opening)
@@ -311,11 +313,15 @@ class Desk:
     # -- restarts -------------------------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """After a start: carry on with every trip that is not at its end."""
+        """After a start: carry on with every trip that is not at its end.
+
+        New trips wait for it, or one of them might be taken up twice.
+        """
         for found in await self._ledger.unfinished():
             _log.info("trip.resumed", trip_id=found.trip.id, attempt=found.intent.key.attempt)
             self._resume(found)
         await self._outbox.recover()
+        self._recovered.set()
 
     def _resume(self, found: Unfinished) -> None:
         if found.verdict is None:

@@ -98,7 +98,10 @@ class HomeLedger(Protocol):
         ...
 
     async def next_attempt(self, intent: Intent) -> None:
-        """Put down the intent of a further attempt."""
+        """Put down the intent of a further attempt.
+
+        Raises: Conflict("trip.moved_on") unless it follows the trip's present attempt, released.
+        """
         ...
 
     async def decide(self, proposal: Proposal) -> Decision:

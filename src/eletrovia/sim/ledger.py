@@ -59,10 +59,13 @@ class MemoryLedger:
         return None if known is None else self._known(known, body_digest)
 
     async def next_attempt(self, intent: Intent) -> None:
-        self.intents.setdefault(intent.key, intent)
         trip = self.trips_by_id[intent.key.trip_id]
-        if trip.state is TripState.PENDING:
-            self.trips_by_id[trip.id] = replace(trip, attempt=intent.key.attempt, itinerary=intent.itinerary)
+        before = self.decisions.get(AttemptKey(trip.id, trip.attempt))
+        released = before is not None and before.verdict is Verdict.RELEASED
+        if intent.key.attempt != trip.attempt + 1 or not released or trip.state is not TripState.PENDING:
+            raise Conflict("trip.moved_on", trip_id=trip.id, attempt=trip.attempt)
+        self.intents[intent.key] = intent
+        self.trips_by_id[trip.id] = replace(trip, attempt=intent.key.attempt, itinerary=intent.itinerary)
 
     async def decide(self, proposal: Proposal) -> Decision:
         standing = self.decisions.get(proposal.key)
