@@ -1,0 +1,303 @@
+"""What a person reads for an error's code, in English and in Brazilian Portuguese.
+
+A code without a sentence of its own gets its kind's: the code and the facts still say the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from eletrovia.people.account import Language
+
+# kind or status: (English, Português)
+TITLES: Final[dict[str | int, tuple[str, str]]] = {
+    "invalid": ("Invalid request", "Pedido inválido"),
+    "denied": ("Not allowed", "Não permitido"),
+    "not_found": ("Not found", "Não encontrado"),
+    "conflict": ("In conflict with what stands", "Em conflito com o que já existe"),
+    "overloaded": ("Too much at once", "Pedidos demais"),
+    "unavailable": ("Not available now", "Indisponível agora"),
+    "internal": ("Internal error", "Erro interno"),
+    400: ("Malformed request", "Pedido malformado"),
+    401: ("Please log in", "É preciso entrar"),
+    405: ("Method not allowed", "Método não permitido"),
+    413: ("Request too large", "Pedido grande demais"),
+    415: ("Unsupported media type", "Tipo de conteúdo não aceito"),
+}
+
+KINDS: Final[dict[str, tuple[str, str]]] = {
+    "invalid": (
+        "What was sent cannot be right ({code}).",
+        "O que foi enviado não pode estar certo ({code}).",
+    ),
+    "denied": ("You may not do that ({code}).", "Você não tem permissão para isso ({code})."),
+    "not_found": ("There is no such thing ({code}).", "Isso não existe ({code})."),
+    "conflict": (
+        "Something that stands already forbids it ({code}).",
+        "Algo que já existe impede isso ({code}).",
+    ),
+    "overloaded": ("Too much at once; try again soon.", "Pedidos demais; tente de novo daqui a pouco."),
+    "unavailable": (
+        "A part that is needed does not answer now ({code}).",
+        "Uma parte necessária não responde agora ({code}).",
+    ),
+    "internal": (
+        "Something went wrong here. The log tells more under incident {incident}.",
+        "Algo deu errado aqui. O registro diz mais sob o incidente {incident}.",
+    ),
+}
+
+# One line per code would hide the pairs; each is English, then Portuguese.
+SENTENCES: Final[dict[str, tuple[str, str]]] = {
+    # -- the request itself
+    "body.malformed": (
+        "The body is not well-formed JSON: {problem}.",
+        "O corpo não é um JSON bem formado: {problem}.",
+    ),
+    "body.missing": ("A JSON body is required.", "É preciso enviar um corpo JSON."),
+    "body.missing_field": ("The field “{field}” is missing.", "Falta o campo “{field}”."),
+    "body.unknown_field": ("There is no field “{field}” here.", "Não existe o campo “{field}” aqui."),
+    "body.wrong_type": (
+        "The field “{field}” is wrong: {problem}.",
+        "O campo “{field}” está errado: {problem}.",
+    ),
+    "body.nul_character": ("Text may not hold a NUL character.", "Texto não pode conter o caractere NUL."),
+    "body.too_large": (
+        "The body is too large; 1 MB is the most.",
+        "O corpo é grande demais; o máximo é 1 MB.",
+    ),
+    "body.not_json": ("The body must be application/json.", "O corpo deve ser application/json."),
+    "body.too_many_items": ("At most {allowed} items at once.", "No máximo {allowed} itens de uma vez."),
+    "parameter.invalid": (
+        "The parameter “{field}” is wrong: {problem}.",
+        "O parâmetro “{field}” está errado: {problem}.",
+    ),
+    "path.malformed": ("The address holds a NUL character.", "O endereço contém um caractere NUL."),
+    "route.unknown": ("There is nothing at {path}.", "Não há nada em {path}."),
+    "route.method_not_allowed": ("{path} does not know {method}.", "{path} não conhece {method}."),
+    "request.refused": ("The request was refused: {reason}.", "O pedido foi recusado: {reason}."),
+    # -- people
+    "account.email_taken": ("There is an account for {email} already.", "Já existe uma conta para {email}."),
+    "account.email_malformed": (
+        "That is no e-mail address; it looks like {expected}.",
+        "Isso não é um endereço de e-mail; ele tem a forma {expected}.",
+    ),
+    "account.name_malformed": (
+        "A name has 1 to {max_length} letters, in one line.",
+        "Um nome tem de 1 a {max_length} letras, em uma linha.",
+    ),
+    "account.password_too_short": (
+        "The password needs at least {min_length} characters; it has {length}.",
+        "A senha precisa de pelo menos {min_length} caracteres; ela tem {length}.",
+    ),
+    "account.password_too_long": (
+        "The password may have at most {max_length} characters.",
+        "A senha pode ter no máximo {max_length} caracteres.",
+    ),
+    "account.password_is_email": (
+        "The password may not be the e-mail address.",
+        "A senha não pode ser o endereço de e-mail.",
+    ),
+    "account.unknown": ("There is no such account.", "Essa conta não existe."),
+    "account.not_staff": (
+        "Only the operator's staff may do that.",
+        "Só a equipe da operadora pode fazer isso.",
+    ),
+    "login.wrong": ("The e-mail address or the password is wrong.", "O e-mail ou a senha está errado."),
+    "login.too_many_tries": (
+        "Too many tries for this account; wait {retry_after_s} s.",
+        "Tentativas demais para esta conta; espere {retry_after_s} s.",
+    ),
+    "login.busy": ("Too many people log in just now.", "Há gente demais entrando agora."),
+    "token.missing": (
+        "This needs an access token: log in first.",
+        "Isso exige um token de acesso: entre primeiro.",
+    ),
+    "token.unknown": ("The access token is not one of ours.", "O token de acesso não é nosso."),
+    "token.expired": ("The access token is over; refresh it.", "O token de acesso venceu; renove-o."),
+    "token.refresh_unknown": (
+        "The refresh token is unknown, over or revoked; log in again.",
+        "O token de renovação é desconhecido, venceu ou foi revogado; entre de novo.",
+    ),
+    "token.refresh_reused": (
+        "The refresh token was used before. To be safe, this log-in has ended; log in again.",
+        "O token de renovação já foi usado. Por segurança, esta sessão terminou; entre de novo.",
+    ),
+    "token.request_incomplete": (
+        "Send either email and password, or refresh_token.",
+        "Envie e-mail e senha, ou então refresh_token.",
+    ),
+    # -- trips
+    "trip.idempotency_key_missing": (
+        "The header Idempotency-Key is required, so that a repeated request cannot book twice.",
+        "O cabeçalho Idempotency-Key é obrigatório, para que um pedido repetido não reserve duas vezes.",
+    ),
+    "trip.idempotency_key_malformed": (
+        "The header Idempotency-Key has 1 to 255 printable ASCII characters.",
+        "O cabeçalho Idempotency-Key tem de 1 a 255 caracteres ASCII imprimíveis.",
+    ),
+    "trip.key_reused": (
+        "This Idempotency-Key was used with another body.",
+        "Esta Idempotency-Key já foi usada com outro corpo.",
+    ),
+    "trip.unknown": ("There is no such trip.", "Essa viagem não existe."),
+    "trip.stop_unknown": ("The trip has no stop {stop}.", "A viagem não tem a parada {stop}."),
+    "trip.not_confirmed": (
+        "The trip is not confirmed: it is {state}.",
+        "A viagem não está confirmada: está {state}.",
+    ),
+    "trip.no_way": ("No way was found for this trip.", "Nenhum caminho foi encontrado para esta viagem."),
+    "trip.soc_out_of_range": (
+        "A battery's state of charge is {allowed}, not {soc}.",
+        "A carga da bateria vai de {allowed}, não {soc}.",
+    ),
+    "trip.reserve_out_of_range": (
+        "The reserve is {allowed}, not {reserve_soc}.",
+        "A reserva vai de {allowed}, não {reserve_soc}.",
+    ),
+    "trip.departure_without_zone": (
+        "departs_at names no time zone; write e.g. 2026-03-01T08:00:00-03:00.",
+        "departs_at não diz o fuso horário; escreva p. ex. 2026-03-01T08:00:00-03:00.",
+    ),
+    "trip.too_many_streams": ("Too many event streams are open.", "Há fluxos de eventos demais abertos."),
+    # -- places, cars, stations
+    "place.unknown": ("There is no place called “{name}” here.", "Não há lugar chamado “{name}” aqui."),
+    "point.off_globe": ("{lat}, {lon} is not on the Earth.", "{lat}, {lon} não fica na Terra."),
+    "point.malformed": (
+        "A point is written as latitude,longitude in degrees.",
+        "Um ponto se escreve latitude,longitude em graus.",
+    ),
+    "vehicle.unknown": ("There is no such car model.", "Esse modelo de carro não existe."),
+    "vehicle.impossible": ("No car has such numbers.", "Nenhum carro tem tais números."),
+    "vehicle.curve_malformed": (
+        "A charge curve's points rise in state of charge from 0 to 1, with powers above 0.",
+        "Os pontos de uma curva de carga crescem de 0 a 1, com potências acima de 0.",
+    ),
+    "location.unknown": ("There is no such station.", "Essa estação não existe."),
+    "location.not_ours": (
+        "The station belongs to {operator_id}; only {ours} is kept here.",
+        "A estação é de {operator_id}; aqui só se guardam as de {ours}.",
+    ),
+    "tariff.negative": ("A price or tax cannot be negative.", "Preço ou imposto não pode ser negativo."),
+    "id.not_plain": (
+        "The id “{id}” may hold letters, digits, _ and - only.",
+        "O id “{id}” só pode ter letras, dígitos, _ e -.",
+    ),
+    "window.empty": (
+        "The span of time is empty or turned round.",
+        "O intervalo de tempo está vazio ou invertido.",
+    ),
+    "window.zone_missing": ("A moment names no time zone.", "Um instante não diz o fuso horário."),
+    "day.malformed": ("A day is written as 2026-03-01.", "Um dia se escreve 2026-03-01."),
+    # -- operators and holds
+    "operator.id_malformed": (
+        "“{operator_id}” is no operator id; it looks like {expected}.",
+        "“{operator_id}” não é um id de operadora; ele tem a forma {expected}.",
+    ),
+    "operator.unknown": ("There is no operator {operator_id} here.", "Não há operadora {operator_id} aqui."),
+    "operator.unreachable": ("The operator at {url} does not answer.", "A operadora em {url} não responde."),
+    "operator.refused_us": (
+        "The operator at {url} refused us; is the registration token still good?",
+        "A operadora em {url} nos recusou; o token de registro ainda vale?",
+    ),
+    "operator.already_partner": ("{operator_id} is a partner already.", "{operator_id} já é parceira."),
+    "operator.is_ourselves": (
+        "{operator_id} is this operator itself.",
+        "{operator_id} é esta própria operadora.",
+    ),
+    "operator.not_a_partner": ("{operator_id} is no partner.", "{operator_id} não é parceira."),
+    "operator.not_who_it_says": (
+        "The operator is not the one it says it is.",
+        "A operadora não é quem diz ser.",
+    ),
+    "operator.url_malformed": (
+        "“{url}” is no address of an operator; it looks like {expected}.",
+        "“{url}” não é endereço de operadora; ele tem a forma {expected}.",
+    ),
+    "operator.answer_malformed": (
+        "The operator at {url} answered in a way nobody understands.",
+        "A operadora em {url} respondeu de um jeito que ninguém entende.",
+    ),
+    "operator.secret_too_short": (
+        "The other side's secret is too short.",
+        "O segredo do outro lado é curto demais.",
+    ),
+    "operator.alone": ("This operator has no federation.", "Esta operadora não tem federação."),
+    "invitation.validity_out_of_range": (
+        "An invitation is good for {allowed} seconds.",
+        "Um convite vale por {allowed} segundos.",
+    ),
+    "federation.denied": (
+        "The operator's credentials are not good here.",
+        "As credenciais da operadora não valem aqui.",
+    ),
+    "federation.batch_malformed": (
+        "The batch cannot be read: {detail}.",
+        "O lote não pode ser lido: {detail}.",
+    ),
+    "federation.batch_too_long": (
+        "At most {allowed} items in a batch.",
+        "No máximo {allowed} itens por lote.",
+    ),
+    "federation.item_malformed": (
+        "The item cannot be read: {detail}.",
+        "O item não pode ser lido: {detail}.",
+    ),
+    "hold.taken": ("That slot is taken.", "Esse horário está ocupado."),
+    "hold.unknown": ("There is no such hold.", "Essa reserva de vaga não existe."),
+    "hold.decided_otherwise": (
+        "The hold is {state} already; that cannot become {verdict}.",
+        "A vaga já está {state}; isso não pode virar {verdict}.",
+    ),
+    "hold.key_reused": (
+        "The same hold was asked for with other words before.",
+        "A mesma vaga já foi pedida com outras palavras.",
+    ),
+    "hold.not_the_home": (
+        "Only the trip's home operator may say that.",
+        "Só a operadora da viagem pode dizer isso.",
+    ),
+    "hold.negative": (
+        "Energy, time and price cannot be negative.",
+        "Energia, tempo e preço não podem ser negativos.",
+    ),
+    "hold.ttl_out_of_range": (
+        "A hold lives for {allowed} seconds, not {ttl_s}.",
+        "Uma vaga fica presa por {allowed} segundos, não {ttl_s}.",
+    ),
+    # -- the machine
+    "lane.full": (
+        "Too much is waiting already; try again soon.",
+        "Já há coisa demais na fila; tente de novo daqui a pouco.",
+    ),
+    "lane.closed": ("The server is closing.", "O servidor está fechando."),
+    "part.silent": (
+        "A part that is needed did not answer in time.",
+        "Uma parte necessária não respondeu a tempo.",
+    ),
+}
+
+
+class _Told(dict[str, Any]):
+    """Facts for a template; one that is not there is a dash, never an error inside an error."""
+
+    def __missing__(self, key: str) -> str:
+        return "–"
+
+
+def _in(language: Language, pair: tuple[str, str]) -> str:
+    return pair[1] if language is Language.PORTUGUESE else pair[0]
+
+
+def title(kind: str, status: int, language: Language) -> str:
+    """The heading of a problem."""
+    return _in(language, TITLES.get(status) or TITLES.get(kind) or TITLES["internal"])
+
+
+def sentence(code: str, kind: str, facts: Mapping[str, Any], language: Language) -> str:
+    """The sentence for ``code`` with its facts, or its kind's where it has none of its own."""
+    pair = SENTENCES.get(code) or KINDS.get(kind) or KINDS["internal"]
+    # str first: a template's field can then reach nothing inside a fact.
+    told = _Told({name: str(value)[:200] for name, value in facts.items()}, code=code)
+    return _in(language, pair).format_map(told)
