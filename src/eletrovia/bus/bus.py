@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from eletrovia.base.errors import Denied, Invalid, Unavailable
 from eletrovia.bus.subscription import Handler, Subscription
@@ -130,6 +131,39 @@ class Bus:
                 await self._client.flush(timeout=max(1, round(timeout_s)))
         except (nats.errors.Error, OSError, TimeoutError) as problem:
             raise Unavailable("bus.disconnected", url=shown(self._url), reason=str(problem)) from problem
+
+    async def ask_all(
+        self, subject: str, payload: bytes, *, quiet_s: float, patience_s: float = 5.0
+    ) -> list[bytes]:
+        """All answers to a question on a bare NATS subject, until ``quiet_s`` pass without another.
+
+        Raises: Unavailable when the line is down or nobody answers within ``patience_s``.
+        """
+        client = self._client
+        answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def take(message: Msg) -> None:
+            answers.put_nowait(message.data)
+
+        if client is None or not client.is_connected:
+            raise Unavailable("bus.disconnected", url=shown(self._url))
+        told: list[bytes] = []
+        try:
+            inbox = client.new_inbox()
+            listening = await client.subscribe(inbox, cb=take)
+            await client.publish(subject, payload, reply=inbox)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    async with asyncio.timeout(quiet_s if told else patience_s):
+                        told.append(await answers.get())
+            await listening.unsubscribe()
+        except (nats.errors.Error, OSError) as problem:
+            raise Unavailable("bus.disconnected", url=shown(self._url), reason=str(problem)) from problem
+        # An empty answer is the broker saying that nobody listens there.
+        told = [answer for answer in told if answer]
+        if not told:
+            raise Unavailable("bus.unanswered", subject=subject)
+        return told
 
     async def subscribe(
         self, topic_filter: str, handler: Handler, *, queue: str | None = None, concurrency: int = 1
