@@ -86,6 +86,10 @@ class Doors:
             raise denied()
         return known
 
+    def check_invitation(self, token: str) -> None:
+        """Raises: Denied unless ``token`` is an invitation of ours that is still open."""
+        self._invitation(token)
+
     def _invitation(self, token: str) -> Invitation:
         invitation = self._invitations.get(sha256(token))
         if invitation is None or invitation.expires_at <= self._clock.now():

@@ -26,6 +26,16 @@ def base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+async def whole(response: aiohttp.ClientResponse, most_octets: int) -> bytes:
+    """The body of an answer. Raises: Unavailable when it is longer than any we would believe."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > most_octets:
+            raise Unavailable("operator.answer_too_long", url=str(response.url), allowed_octets=most_octets)
+    return bytes(body)
+
+
 class Handshake:
     """Asks operators for their cards and changes credentials with them.
 
@@ -60,7 +70,7 @@ class Handshake:
                 session.request(method, url, data=data, headers=headers, allow_redirects=False) as response,
             ):
                 status = response.status
-                body = await response.content.read(_MOST_OCTETS)
+                body = await whole(response, _MOST_OCTETS)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unavailable("operator.unreachable", url=url, reason=type(error).__name__) from error
         if status == 401:

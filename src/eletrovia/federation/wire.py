@@ -23,6 +23,7 @@ from eletrovia.base.errors import (
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import HoldReply, HoldRequest
 from eletrovia.booking.partner import Arrival, Cancellation
+from eletrovia.charging.location import Location
 
 VERSION: Final = "1.0"
 PREFIX: Final = "/federation/v1"
@@ -179,6 +180,13 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Credentials(operator={self.operator.operator_id!r}, secrets not shown)"
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Part of the list of locations; ``total`` counts all that matched."""
+
+    data: list[Location]
+    total: int
 
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=str)
