@@ -17,9 +17,10 @@ PASSWORD_MAX: Final = 512
 NAME_MAX: Final = 100
 EMAIL_MAX: Final = 254  # RFC 5321, the longest address a mail can go to
 
-# Only what real mailboxes use: no quotes, comments or address literals.
+# What HTML's own e-mail field takes, and a domain of at least two parts.
 _EMAIL: Final = re.compile(
-    r"[^\s@\"(),:;<>\[\\\]]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{0,61}[^\W_]", re.ASCII
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
 )
 
 
@@ -59,13 +60,7 @@ def tidy_email(written: str) -> str:
     """The address as it is stored and compared: trimmed, lower case. Raises: Invalid."""
     email = written.strip().lower()
     local = email.partition("@")[0]
-    if (
-        len(email) > EMAIL_MAX
-        or not email.isascii()  # or look-alike letters would make two accounts that read the same
-        or not _EMAIL.fullmatch(email)
-        or local != local.strip(".")
-        or ".." in local
-    ):
+    if len(email) > EMAIL_MAX or not _EMAIL.fullmatch(email) or local != local.strip(".") or ".." in local:
         raise Invalid("account.email_malformed", expected="name@example.org")
     return email
 
@@ -73,7 +68,11 @@ def tidy_email(written: str) -> str:
 def tidy_name(written: str) -> str:
     """A name in one line, as its owner writes it. Raises: Invalid."""
     name = " ".join(unicodedata.normalize("NFC", written).split())
-    if not name or len(name) > NAME_MAX or any(unicodedata.category(letter) == "Cc" for letter in name):
+    if (
+        not name
+        or len(name) > NAME_MAX
+        or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+    ):
         raise Invalid("account.name_malformed", max_length=NAME_MAX)
     return name
 

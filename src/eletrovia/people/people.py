@@ -70,7 +70,7 @@ class People:
 
         Raises: Denied ``login.wrong``, be it the address or the password; Overloaded.
         """
-        email = email.strip().lower()[:320]
+        email = email.replace("\0", "").strip().lower()[:320]
         self._throttle.count(email)
         async with self._store.connection() as conn:
             known = await tables.account_by_email(conn, email)
