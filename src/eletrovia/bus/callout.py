@@ -24,7 +24,7 @@ from eletrovia.bus.bus import Bus
 from eletrovia.bus.claims import Question, answer_no, answer_yes, read_question
 from eletrovia.bus.connections import Connections
 from eletrovia.bus.embedded import CalloutAccess
-from eletrovia.bus.layout import AUTH_TIMEOUT_S
+from eletrovia.bus.layout import AUTH_TIMEOUT_S, INTERNAL_USERS
 
 _log = logging.getLogger(__name__)
 
@@ -200,6 +200,8 @@ class Callout:
                     grant = await self._authorise(asked.user, asked.password, knocker)
                     if grant is None:
                         return None, "unknown credentials"
+                    if grant.name in INTERNAL_USERS:
+                        return None, "a name of the broker's own"
                     if not await self._may_use(knocker.mqtt_client_id, grant.name):
                         return None, "another client's id"
                     if expulsions == self._expulsions.total():

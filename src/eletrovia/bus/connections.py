@@ -19,6 +19,7 @@ class Connection(msgspec.Struct, frozen=True):
 
     cid: int
     authorized_user: str = ""
+    account: str = ""
     mqtt_client: str = ""
 
 
@@ -59,7 +60,12 @@ class Connections:
             found += [(part.server_id, one) for part in pages for one in part.connections]
             if all(len(part.connections) < _PAGE for part in pages):
                 break
-        return [(server, one) for server, one in found if one.authorized_user not in INTERNAL_USERS]
+        # Whoever still waits at the door is listed too, under the name it claims and without an account.
+        return [
+            (server, one)
+            for server, one in found
+            if one.account and one.authorized_user not in INTERNAL_USERS
+        ]
 
     async def names(self) -> dict[str, set[str]]:
         """The names that are in, each with its MQTT client ids.
