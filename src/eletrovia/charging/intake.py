@@ -14,7 +14,7 @@ import msgspec
 from eletrovia.base.errors import Invalid, NotFound
 from eletrovia.charging.draft import Owner, Skipped, check_evse, checked_location_id
 from eletrovia.charging.geojson import read_feature
-from eletrovia.charging.location import Location
+from eletrovia.charging.location import EvseStatus, Location
 from eletrovia.charging.openchargemap import read_point
 from eletrovia.charging.tables import read_table, table_lines
 
@@ -65,22 +65,22 @@ class StationFile:
 
     def numbered(self) -> Iterator[tuple[int, Location | Skipped]]:
         """Every item with the count of records read so far, for a progress bar."""
-        once = _Once(self._owner)
+        admission = Admission(self._owner)
         if self.format is Format.CSV:
             for item in read_table(self._owner, self._lines):
-                yield self.total, once.checked(item)
+                yield self.total, admission.checked(item)
             return
         read = read_point if self.format is Format.OPENCHARGEMAP else read_feature
         for number, record in enumerate(self._records, start=1):
             for item in read(self._owner, record, number):
-                checked = once.checked(item)
+                checked = admission.checked(item)
                 yield number, checked
                 if isinstance(item, Location) and checked is not item:
                     break  # the parts that it lacks are of no interest then
 
 
-class _Once:
-    """What the locations of one file must hold among themselves: every id once, all of them plain."""
+class Admission:
+    """What the locations of one source must hold among themselves: every id once, all of them plain."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
@@ -92,6 +92,9 @@ class _Once:
         """The location as it came, or why it cannot be taken beside those before it."""
         if isinstance(item, Skipped):
             return item
+        if item.operator_id != self._owner.operator_id:
+            facts = {"operator_id": item.operator_id}
+            return Skipped(reference=item.id[:80], code="station.of_another_operator", facts=facts)
         try:
             checked_location_id(item.id)
             if item.id in self._locations:
@@ -106,10 +109,12 @@ class _Once:
                     raise Invalid(
                         "evse.uid_duplicated", uid=evse.uid, also_at=self._uids.get(evse.uid, item.id)
                     )
+                uids.add(evse.uid)
+                if evse.status is EvseStatus.REMOVED:
+                    continue  # its printed id may stand on another EVSE by now
                 if evse.evse_id in evse_ids or evse.evse_id in self._evse_ids:
                     other = self._evse_ids.get(evse.evse_id, item.id)
                     raise Invalid("evse.id_duplicated", evse_id=evse.evse_id, also_at=other)
-                uids.add(evse.uid)
                 evse_ids.add(evse.evse_id)
         except Invalid as error:
             return Skipped(reference=item.id[:80], code=error.code, facts=error.facts)
