@@ -22,7 +22,8 @@ from eletrovia.store.pool import Store
 _OPEN = """
 with asked as (
     select * from unnest(
-        %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::jsonb[], %s::jsonb[], %s::jsonb[]
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::jsonb[], %s::jsonb[],
+        %s::jsonb[]
     ) with ordinality as a (
         id, driver_id, idempotency_key, body_digest, asked_at, ask, operators, document, place
     )
