@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
-import aiohttp
 import msgspec
 
 from eletrovia.base.clock import Clock
-from eletrovia.base.errors import Denied, EletroviaError, NotFound, Unavailable
+from eletrovia.base.errors import EletroviaError, NotFound
 from eletrovia.base.lane import Lane
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import AttemptKey, HoldReply, HoldRequest
 from eletrovia.booking.partner import Arrival, Cancellation
 from eletrovia.charging.location import Location
 from eletrovia.charging.tariff import Tariff
-from eletrovia.federation.circuit import Circuit, Reach
+from eletrovia.federation.caller import Ask, Call, Caller, Patience, malformed
+from eletrovia.federation.circuit import Reach
 from eletrovia.federation.doors import Doors
-from eletrovia.federation.handshake import whole
 from eletrovia.federation.live import Availability
 from eletrovia.federation.wire import (
     ARRIVE,
@@ -29,12 +25,10 @@ from eletrovia.federation.wire import (
     DELIVER,
     HOLD,
     MAX_BATCH,
-    PREFIX,
     PROPOSE,
     Asked,
     Greeting,
     Page,
-    Problem,
     Verb,
     encode,
     error_of,
@@ -47,26 +41,6 @@ Message = TypeVar("Message")
 _IN_FLIGHT = 2  # batches under way to one operator for one verb
 _MOST_PAGES = 1000
 _MOST_OCTETS = 64 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call to a partner, for the figures. ``outcome`` is ``ok``, ``refused`` or ``silent``."""
-
-    operator_id: str
-    verb: str
-    items: int
-    took_s: float
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long we wait for an answer, in seconds."""
-
-    connect_s: float = 1.0
-    batch_s: float = 3.0
-    read_s: float = 10.0
 
 
 class FederationClient:
@@ -85,14 +59,9 @@ class FederationClient:
         on_call: Callable[[Call], None] = lambda call: None,
         on_reach: Callable[[str, Reach], None] = lambda operator_id, reach: None,
     ) -> None:
-        self._doors = doors
-        self._clock = clock
         self._patience = patience or Patience()
-        self._on_call = on_call
-        self._on_reach = on_reach
-        self._session: aiohttp.ClientSession | None = None
+        self._caller = Caller(doors, clock, self._patience, on_call, on_reach)
         self._lanes: dict[tuple[str, str], Lane[Any, Any]] = {}
-        self._circuits: dict[str, Circuit] = {}
 
     async def __aenter__(self) -> FederationClient:
         return self
@@ -104,14 +73,11 @@ class FederationClient:
         """Wait for what is under way, then hang up."""
         for lane in self._lanes.values():
             await lane.close()
-        for circuit in self._circuits.values():
-            await circuit.close()
-        if self._session is not None:
-            await self._session.close()
+        await self._caller.close()
 
     def reach(self, operator_id: str) -> Reach:
         """Whether the operator answers; one that was never asked is taken to."""
-        return self._circuit(operator_id).reach
+        return self._caller.circuit(operator_id).reach
 
     # -- booking.partner.Partner ----------------------------------------------------------------------
 
@@ -170,18 +136,6 @@ class FederationClient:
 
     # -- below the surface ----------------------------------------------------------------------------
 
-    def _circuit(self, operator_id: str) -> Circuit:
-        circuit = self._circuits.get(operator_id)
-        if circuit is None:
-            patience_s = self._patience.connect_s
-
-            async def probe() -> None:
-                await self._ask(operator_id, "probe", 1, "GET", "/operators", {}, None, patience_s)
-
-            circuit = Circuit(self._clock, probe, partial(self._on_reach, operator_id))
-            self._circuits[operator_id] = circuit
-        return circuit
-
     def _lane(self, operator_id: str, verb: Verb[Item, Answer]) -> Lane[Item, Answer]:
         lane: Lane[Item, Answer] | None = self._lanes.get((operator_id, verb.name))
         if lane is None:
@@ -196,24 +150,27 @@ class FederationClient:
     async def _post(
         self, operator_id: str, verb: Verb[Item, Answer], items: Sequence[Item]
     ) -> Sequence[Answer | Exception]:
-        self._fail_fast(operator_id)
-        body = encode(Asked(list(items)))
-        patience_s = self._patience.batch_s
-        answered = await self._ask(
-            operator_id, verb.name, len(items), "POST", verb.path, {}, body, patience_s
+        ask = Ask(
+            verb=verb.name,
+            method="POST",
+            path=verb.path,
+            body=encode(Asked(list(items))),
+            items=len(items),
+            patience_s=self._patience.batch_s,
         )
+        answered = await self._caller.ask(operator_id, ask)
         try:
             replies = verb.answered.decode(answered).replies
         except (msgspec.MsgspecError, EletroviaError, ValueError) as error:
-            raise _malformed(operator_id, str(error)) from None
+            raise malformed(operator_id, str(error)) from None
         if len(replies) != len(items):
-            raise _malformed(operator_id, f"{len(replies)} replies to {len(items)} requests")
+            raise malformed(operator_id, f"{len(replies)} replies to {len(items)} requests")
         results: list[Answer | Exception] = []
         for reply in replies:
             if reply.problem is not None:
                 results.append(error_of(reply.problem))
             elif verb.answers and reply.reply is None:
-                results.append(_malformed(operator_id, "neither a reply nor a problem"))
+                results.append(malformed(operator_id, "neither a reply nor a problem"))
             else:
                 results.append(reply.reply)  # type: ignore[arg-type]  # None is the answer where there is none to give
         return results
@@ -221,111 +178,17 @@ class FederationClient:
     async def _get(
         self, operator_id: str, verb: str, path: str, query: dict[str, str], kind: type[Message]
     ) -> Message | None:
-        self._fail_fast(operator_id)
-        body = await self._ask(operator_id, verb, 1, "GET", path, query, None, self._patience.read_s)
+        ask = Ask(verb=verb, path=path, query=query, patience_s=self._patience.read_s)
+        body = await self._caller.ask(operator_id, ask)
         if not body:
             return None
         try:
             return msgspec.json.decode(body, type=kind)
         except (msgspec.MsgspecError, EletroviaError, ValueError) as error:
-            raise _malformed(operator_id, str(error)) from None
-
-    def _fail_fast(self, operator_id: str) -> None:
-        self._doors.partner(operator_id)
-        reach = self._circuit(operator_id).reach
-        if not reach.up:
-            raise Unavailable("operator.unreachable", operator_id=operator_id, since=reach.since.isoformat())
-
-    async def _ask(
-        self,
-        operator_id: str,
-        verb: str,
-        items: int,
-        method: str,
-        path: str,
-        query: dict[str, str],
-        body: bytes | None,
-        patience_s: float,
-    ) -> bytes:
-        circuit = self._circuit(operator_id)
-        began_s = self._clock.monotonic()
-        outcome = "silent"
-        try:
-            status, answer = await self._send(operator_id, method, path, query, body, patience_s)
-            if status >= 500:
-                raise Unavailable("operator.unreachable", operator_id=operator_id, status=status)
-            circuit.answered()
-            outcome = "ok" if status < 300 else "refused"
-        except (aiohttp.ClientConnectorError, ConnectionRefusedError) as error:
-            circuit.silent(for_sure=True)
-            raise _unreachable(operator_id, error) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            circuit.silent(for_sure=False)
-            raise _unreachable(operator_id, error) from error
-        except Unavailable:
-            circuit.silent(for_sure=False)
-            raise
-        finally:
-            took_s = self._clock.monotonic() - began_s
-            self._on_call(
-                Call(operator_id=operator_id, verb=verb, items=items, took_s=took_s, outcome=outcome)
-            )
-        if status < 300:
-            return answer
-        if status == 401:
-            raise Denied("federation.denied", operator_id=operator_id)
-        try:
-            raise error_of(msgspec.json.decode(answer, type=Problem))
-        except (msgspec.MsgspecError, ValueError):
-            raise _malformed(operator_id, f"status {status} without a problem document") from None
-
-    async def _send(
-        self,
-        operator_id: str,
-        method: str,
-        path: str,
-        query: dict[str, str],
-        body: bytes | None,
-        patience_s: float,
-    ) -> tuple[int, bytes]:
-        peer = self._doors.partner(operator_id)
-        session = self._opened()
-        url = f"{peer.base_url}{PREFIX}{path}"
-        headers = {"Authorization": f"Bearer {peer.outbound_token}", "Content-Type": "application/json"}
-        async with asyncio.timeout(patience_s):
-            # Every call may be repeated, so a connection that died while it lay idle costs one more try.
-            for last_try in (False, True):
-                try:
-                    async with session.request(
-                        method, url, params=query, data=body, headers=headers, allow_redirects=False
-                    ) as response:
-                        return response.status, await whole(response, _MOST_OCTETS)
-                except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-                    if last_try:
-                        raise
-        raise AssertionError("unreachable")
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connect_s = self._patience.connect_s
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
+            raise malformed(operator_id, str(error)) from None
 
 
 def _about(answer: Answer, same: bool, operator_id: str) -> Answer:
     if not same:
-        raise _malformed(operator_id, "an answer to another request")
+        raise malformed(operator_id, "an answer to another request")
     return answer
-
-
-def _malformed(operator_id: str, detail: str) -> Unavailable:
-    """An answer that says nothing is no answer."""
-    return Unavailable("operator.answer_malformed", operator_id=operator_id, detail=detail)
-
-
-def _unreachable(operator_id: str, error: Exception) -> Unavailable:
-    return Unavailable("operator.unreachable", operator_id=operator_id, reason=type(error).__name__)

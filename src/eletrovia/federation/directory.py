@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,7 +20,9 @@ from eletrovia.federation.doors import Doors, denied, sha256
 from eletrovia.federation.handshake import Handshake, base_url
 from eletrovia.federation.store import InboundToken, Invitation, Peer, TokenKind
 from eletrovia.federation.wire import VERSION, Card, Credentials, Greeting, OperatorStatus
-from eletrovia.store.pool import Store
+
+if TYPE_CHECKING:
+    from eletrovia.store.pool import Store
 
 _log = structlog.get_logger(__name__)
 
