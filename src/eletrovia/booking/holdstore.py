@@ -310,7 +310,7 @@ class HoldStore:
 
     async def _all(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         async with self._store.connection() as connection:
-            cursor = await connection.execute(statement, values)  # type: ignore[arg-type]  # fixed texts
+            cursor = await connection.execute(statement, values)
             return await cursor.fetchall()
 
 

@@ -318,14 +318,14 @@ class HomeStore:
 
     async def _do(self, statement: str, *values: Any) -> None:
         async with self._store.connection() as connection:
-            await connection.execute(statement, values)  # type: ignore[arg-type]  # fixed texts of this file
+            await connection.execute(statement, values)
 
     async def _one(self, statement: str, *values: Any, **named: Any) -> Sequence[Any] | None:
         async with self._store.connection() as connection:
-            cursor = await connection.execute(statement, named or values)  # type: ignore[arg-type]
+            cursor = await connection.execute(statement, named or values)
             return await cursor.fetchone()
 
     async def _all(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         async with self._store.connection() as connection:
-            cursor = await connection.execute(statement, values)  # type: ignore[arg-type]
+            cursor = await connection.execute(statement, values)
             return await cursor.fetchall()

@@ -68,6 +68,10 @@ class Picture:
         self._words: dict[_Key, str] = {}
         self._grid: tuple[int, Grid[_Key]] | None = None
 
+    def operator_ids(self) -> list[str]:
+        """Whose locations are known, in order."""
+        return sorted(self._locations)
+
     def all(self, operator_id: str | None = None) -> Iterator[Location]:
         """Every location that still stands, in the order of operator and id."""
         for operator in sorted(self._locations) if operator_id is None else (operator_id,):
