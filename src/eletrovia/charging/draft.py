@@ -140,13 +140,15 @@ def evses_of(owner: Owner, location_id: str, bays: Iterable[Bay]) -> tuple[Evse,
             evses[bay.uid] = msgspec.structs.replace(known, connectors=(*known.connectors, connector))
             continue
         for _ in range(bay.quantity):
-            number += 1
-            while not bay.uid and f"{location_id}-{number}" in named:
+            uid = bay.uid
+            if not uid:
                 number += 1
-            uid = bay.uid or f"{location_id}-{number}"
+                while f"{location_id}-{number}" in named:
+                    number += 1
+                uid = f"{location_id}-{number}"
             evses[uid] = Evse(
                 uid=uid,
-                evse_id=bay.evse_id or evse_id(owner, location_id, str(number)),
+                evse_id=bay.evse_id or evse_id(owner, uid),
                 status=bay.status,
                 connectors=(bay.connector("1"),),
             )

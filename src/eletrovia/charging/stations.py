@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,9 +23,7 @@ from eletrovia.charging.location import (
 from eletrovia.charging.picture import Picture, Wanted
 from eletrovia.charging.store import LocationStore
 from eletrovia.charging.tariff import Tariff
-
-if TYPE_CHECKING:
-    from eletrovia.store.pool import Store
+from eletrovia.store.pool import Store
 
 _BATCH = 500
 

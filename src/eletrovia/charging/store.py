@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 from psycopg import AsyncConnection, errors
@@ -15,9 +15,7 @@ from eletrovia.charging.change import Changes, keeping_removed, removed, without
 from eletrovia.charging.evse_rows import write_evses
 from eletrovia.charging.location import EvseStatus, Location
 from eletrovia.charging.tariff import Tariff
-
-if TYPE_CHECKING:
-    from eletrovia.store.pool import Store
+from eletrovia.store.pool import Store
 
 BATCH: Final = 1_000
 _WRITERS: Final = 0x6C6F6361  # advisory lock: one writer of locations at a time
