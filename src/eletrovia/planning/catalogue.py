@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ _DC_PORTS = {
     "tesla_ccs": ConnectorStandard.CCS2,
 }
 _WH_PER_KM_FROM = 60.0
-"""The source gives kWh/100 km, but some records Wh/km; no car needs 60 of the first, none less of the second."""
+"""The source gives kWh/100 km, but some records Wh/km: no car needs 60 of the one or less of the other."""
 _TRICKLE_W = 500.0
 """Where a source's curve ends at 0 W: such a car would never be full."""
 
@@ -34,7 +34,7 @@ _TRICKLE_W = 500.0
 class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One car model as it is carried.
 
-    ``kind`` is ``bev`` or ``phev``; ``body`` is ``car`` or ``motorbike``. ``demo`` marks a car that nobody sells.
+    ``kind`` is ``bev`` or ``phev``; ``body`` is ``car`` or ``motorbike``; ``demo`` marks a made-up one.
     Units: dc_curve is pairs of (state of charge 0…1, watts).
     """
 
@@ -110,7 +110,10 @@ class Catalogue:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Catalogue:
-        """The carried models and the demo's, or those of a file that ``write_models`` wrote. Raises: NotFound, Invalid."""
+        """The carried models, or a file's that ``write_models`` wrote, and the demo's.
+
+        Raises: NotFound, Invalid.
+        """
         file = path if path is not None else resources.files(__package__) / "data" / "vehicles.json"
         if not file.is_file():
             raise NotFound("vehicle.file_missing", path=str(file))
@@ -121,14 +124,16 @@ class Catalogue:
         return cls((DEMO_COMPACT, *carried.models))
 
     def get(self, vehicle_id: str) -> Vehicle:
-        """The car of this id. Raises: NotFound("vehicle.unknown") with up to 5 ids that may have been meant."""
+        """The car of this id. Raises: NotFound("vehicle.unknown") with up to 5 suggestions."""
         return self._vehicles[self.model(vehicle_id).id]
 
     def model(self, vehicle_id: str) -> Model:
         """All that is known of this id. Raises: NotFound("vehicle.unknown")."""
         model = self._models.get(vehicle_id)
         if model is None:
-            raise NotFound("vehicle.unknown", vehicle_id=vehicle_id[:80], suggestions=self._guesses(vehicle_id))
+            raise NotFound(
+                "vehicle.unknown", vehicle_id=vehicle_id[:80], suggestions=self._guesses(vehicle_id)
+            )
         return model
 
     def all(self) -> tuple[Vehicle, ...]:
@@ -139,7 +144,10 @@ class Catalogue:
         """Cars whose id or name holds a word beginning with each word of ``text``, shortest name first."""
         words = [f" {word}" for word in fold(text).split()]
         found = [name for name in self._folded if all(word in f" {name}" for word in words)]
-        return [self._vehicles[self._folded[name]] for name in sorted(found, key=lambda name: (len(name), name))[:limit]]
+        return [
+            self._vehicles[self._folded[name]]
+            for name in sorted(found, key=lambda name: (len(name), name))[:limit]
+        ]
 
     def _guesses(self, vehicle_id: str) -> list[str]:
         holding = [vehicle.id for vehicle in self.search(vehicle_id, 5)]
@@ -179,7 +187,11 @@ def import_chargeprice(path: Path) -> Import:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
             skipped.append(Skipped(_called(record, number), reason))
-    return Import(_with_own_ids(models), tuple(skipped))
+    own = {model.id: model for model in reversed(_with_own_ids(models))}
+    twice = len(models) - len(own)
+    if twice:
+        skipped.append(Skipped(f"{twice} records", "the same car is given more than once"))
+    return Import(tuple(reversed(own.values())), tuple(skipped))
 
 
 def _called(record: Any, number: int) -> str:
@@ -221,7 +233,11 @@ def _model(record: Mapping[str, Any]) -> Model:
 
 def _short(variant: str) -> str:
     """``40 kWh`` as ``40``: the id says what people call the car."""
-    return variant.removesuffix("kWh") if variant.removesuffix("kWh").strip().replace(".", "").isdigit() else variant
+    return (
+        variant.removesuffix("kWh")
+        if variant.removesuffix("kWh").strip().replace(".", "").isdigit()
+        else variant
+    )
 
 
 def _connectors(ac: Iterable[str], dc: Iterable[str]) -> tuple[ConnectorStandard, ...]:
@@ -230,18 +246,24 @@ def _connectors(ac: Iterable[str], dc: Iterable[str]) -> tuple[ConnectorStandard
         # "ccs" names both shapes; the one that goes with a Type 1 inlet is CCS 1.
         fits = (fits - {ConnectorStandard.CCS2}) | {ConnectorStandard.CCS1}
     if not list(ac):
-        # Without a port of its own: an early Tesla's inlet takes Type 2, the small ones use a household socket.
+        # Without a port of its own: early Teslas' inlet takes Type 2, small ones use a household socket.
         tesla = ConnectorStandard.TESLA_S in fits
         fits.add(ConnectorStandard.TYPE2 if tesla else ConnectorStandard.DOMESTIC)
     return tuple(sorted(fits))
 
 
-def _with_own_ids(models: list[Model]) -> tuple[Model, ...]:
-    """Namesakes get their year, then their AC power in the id; what is still alike is one model given twice."""
-    for mark in (lambda model: str(model.release_year or ""), lambda model: f"ac{model.ac_power_w / 1000:g}"):
+def _with_own_ids(models: list[Model]) -> list[Model]:
+    """Namesakes get their year, then their AC power in the id; what is still alike is one car given twice."""
+    marks: tuple[Callable[[Model], str], ...] = (
+        lambda model: str(model.release_year or ""),
+        lambda model: f"ac{model.ac_power_w / 1000:g}",
+    )
+    for mark in marks:
         uses = Counter(model.id for model in models)
         models = [
-            msgspec.structs.replace(model, id=slug(f"{model.id} {mark(model)}")) if uses[model.id] > 1 else model
+            msgspec.structs.replace(model, id=slug(f"{model.id} {mark(model)}"))
+            if uses[model.id] > 1
+            else model
             for model in models
         ]
-    return tuple({model.id: model for model in models}.values())
+    return models

@@ -56,7 +56,7 @@ _COORDINATES = re.compile(rf"\s*({_NUMBER})\s*[,;\s]\s*({_NUMBER})\s*")
 
 
 class Town(msgspec.Struct, frozen=True, kw_only=True):
-    """A named place. ``state`` and ``country`` are short codes (``PB``, ``BR``), empty for bare coordinates."""
+    """A named place. ``state`` and ``country`` are codes (``PB``, ``BR``), empty for bare coordinates."""
 
     name: str
     state: str

@@ -1,8 +1,8 @@
 """Driving on the highway network.
 
-The speed model: highways at ``HIGHWAY_KM_H``; from a place to the network (its *doors*: the nearest nodes) the
-straight line times ``ACCESS_DETOUR`` at ``ACCESS_KM_H``. Ways are the quickest ones. So that one search gives time and
-distance, lengths are counted as *effort*: highway km, where an access km weighs as many as take the same time.
+The speed model: highways at ``HIGHWAY_KM_H``; between a place and the network (its *doors*, the nearest
+nodes) the straight line times ``ACCESS_DETOUR`` at ``ACCESS_KM_H``. Ways are the quickest ones. So that one
+search gives time and distance, lengths count as *effort*: highway km, an access km as many as take its time.
 
 Roads are undirected (as their source is), so whatever lies between two places is the same both ways.
 """
@@ -59,7 +59,10 @@ class _Doors(msgspec.Struct, frozen=True, eq=False):
 
 
 class _Row(msgspec.Struct, frozen=True, eq=False):
-    """From one place to every node. Shape: effort, door (nodes,); door numbers the place's own door it left by."""
+    """From one place to every node; ``door`` is which of the place's own doors the way left by.
+
+    Shape: effort, door (nodes,).
+    """
 
     doors: _Doors
     effort: npt.NDArray[np.float32]
@@ -135,7 +138,9 @@ class HighwayRoads:
         return [start, *reversed(way)]
 
     def _doors(self, places: Sequence[Point]) -> _Doors:
-        lat, lon = (np.array([getattr(place, name) for place in places], dtype=np.float64) for name in ("lat", "lon"))
+        lat, lon = (
+            np.array([getattr(place, name) for place in places], dtype=np.float64) for name in ("lat", "lon")
+        )
         where = unit_vectors(lat, lon)
         near = min(DOORS, self._nodes)
         chord, nodes = self._tree.query(where, k=list(range(1, near + 1)))
@@ -149,7 +154,9 @@ class HighwayRoads:
         nodes = np.where(np.isfinite(access_km), doors.nodes[0], doors.nodes[0, 0])
         first = self._graph.indptr[self._nodes]
         self._graph.indices[first : first + len(nodes)] = nodes
-        self._graph.data[first : first + len(nodes)] = _ACCESS_EFFORT * np.minimum(access_km, MAX_ACCESS_KM * 2)
+        self._graph.data[first : first + len(nodes)] = _ACCESS_EFFORT * np.minimum(
+            access_km, MAX_ACCESS_KM * 2
+        )
         return bool(np.isfinite(access_km[0]))
 
     def _row(self, place: Point, *, whole: bool) -> _Row:
@@ -219,7 +226,9 @@ class HighwayRoads:
         for number in range(first, size):
             row = self._search(doors.of(slice(number, number + 1)), self.max_leg_km)
             # Two ways of the same effort may differ in km by their streets: one of them counts both ways.
-            for matrix, line in zip(grown, _between(row, doors.of(slice(0, number)), self.max_leg_km), strict=True):
+            for matrix, line in zip(
+                grown, _between(row, doors.of(slice(0, number)), self.max_leg_km), strict=True
+            ):
                 matrix[number, :number] = matrix[:number, number] = line
         self._site_km, self._site_s = grown
         self._site_doors = doors
@@ -227,7 +236,7 @@ class HighwayRoads:
 
 
 def _between(row: _Row, doors: _Doors, limit_km: float) -> tuple[Floats, Floats]:
-    """km and seconds from a row's place to the places of ``doors``; ``inf`` where farther than ``limit_km``."""
+    """km and seconds from a row's place to those of ``doors``; ``inf`` where farther than ``limit_km``."""
     if not len(doors.nodes):
         return np.empty(0), np.empty(0)
     efforts = row.effort[doors.nodes] + _ACCESS_EFFORT * doors.access_km

@@ -1,7 +1,7 @@
 """The classroom's world: a plane without roads, where cars drive straight.
 
-``base.geo.Point`` takes the globe only, so plane coordinates travel as ``lat = y / 100``, ``lon = x / 100``; the
-classroom's plane (±3000) fits many times over. One plane unit counts as one km.
+``base.geo.Point`` takes the globe only, so plane coordinates travel as ``lat = y / 100``, ``lon = x / 100``;
+the classroom's plane (±3000) fits many times over. One plane unit counts as one km.
 """
 
 from __future__ import annotations
