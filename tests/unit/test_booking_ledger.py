@@ -37,17 +37,23 @@ class Ledgers(NamedTuple):
     holds: Any
 
 
-@pytest.fixture(params=["memory", "postgresql"])
-async def ledger(request: pytest.FixtureRequest) -> AsyncIterator[Ledgers]:
-    if request.param == "memory":
-        memory = MemoryLedger(HOME)
-        yield Ledgers(memory, memory)
-        return
-    store: Store = request.getfixturevalue("store")
+@pytest.fixture
+def in_memory() -> Ledgers:
+    memory = MemoryLedger(HOME)
+    return Ledgers(memory, memory)
+
+
+@pytest.fixture
+async def in_postgresql(store: Store) -> AsyncIterator[Ledgers]:
     home, holds = HomeStore(HOME, store, SystemClock()), HoldStore(store, SystemClock())
     yield Ledgers(home, holds)
     await home.close()
     await holds.close()
+
+
+@pytest.fixture(params=["in_memory", "in_postgresql"])
+def ledger(request: pytest.FixtureRequest) -> Ledgers:
+    return request.getfixturevalue(request.param)
 
 
 def window(begins_min: int = 0, lasts_min: int = 30) -> Window:

@@ -51,8 +51,8 @@ where (home, trip_id, attempt, stop) in
 
 _IN_THE_WAY = """
 select a.place, h.trip_id, h.attempt, h.home, h.state, h.ticket_asked_at, h.during
-from unnest(%s::text[], %s::tstzrange[]) with ordinality as a (evse_uid, during, place),
-     lateral (select hashtextextended(a.evse_uid, 0) >> 1 as evse_key) as k
+from unnest(%s::text[], %s::tstzrange[]) with ordinality as a (evse_uid, during, place)
+cross join lateral (select hashtextextended(a.evse_uid, 0) >> 1 as evse_key) as k
 join hold h on int8range(h.evse_key, h.evse_key, '[]') && int8range(k.evse_key, k.evse_key, '[]')
            and h.during && a.during and h.state <> 'released' and h.ended_by is null
 order by a.place, h.ticket_asked_at, h.trip_id
