@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request, Response, Router, delete, get, post, put
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, asgi
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.types import Receive, Scope, Send
 
 from eletrovia.base.errors import EletroviaError, Invalid, NotFound
@@ -118,7 +118,7 @@ def router(
         await arrive_batches(scope, receive, send)
 
     @get("/decisions/{trip_id:str}/{attempt:int}", guards=[partners_only])
-    async def read_decision(trip_id: str, attempt: int) -> Decision:
+    async def read_decision(trip_id: FromPath[str], attempt: FromPath[int]) -> Decision:
         """What stands for an attempt. 404 proves nothing: it may be decided a moment later."""
         decision = await decisions.read(AttemptKey(trip_id, attempt))
         if decision is None:
@@ -128,9 +128,9 @@ def router(
     @get("/locations", guards=[partners_only])
     async def list_locations(
         request: Request[Any, Any, Any],
-        offset: Annotated[int, Parameter(ge=0)] = 0,
-        limit: Annotated[int, Parameter(ge=1)] = MOST_LOCATIONS,
-        date_from: datetime | None = None,
+        offset: Annotated[int, QueryParameter(ge=0)] = 0,
+        limit: Annotated[int, QueryParameter(ge=1)] = MOST_LOCATIONS,
+        date_from: FromQuery[datetime | None] = None,
     ) -> Response[Page]:
         """Our locations, oldest change first, page by page."""
         if date_from is not None and date_from.tzinfo is None:
@@ -155,7 +155,7 @@ def router(
         return list(await offer.own_tariffs())
 
     @get("/availability", guards=[partners_only])
-    async def availability(sequence: int = -1) -> Response[Availability | None]:
+    async def availability(sequence: FromQuery[int] = -1) -> Response[Availability | None]:
         """How all our stations stand; 204 when nothing has changed since ``sequence``."""
         if live.is_at(sequence):
             return Response(None, status_code=204)
