@@ -56,8 +56,13 @@ class City:
         assert port is not None
         if websocket:
             options |= {"transport": "websockets", "websocket_path": "/mqtt"}
-        options = {"username": name, "password": f"{name}-secret", "identifier": f"{name}-1"} | options
-        return aiomqtt.Client("127.0.0.1", port, timeout=5, **options)
+        options = {
+            "username": name,
+            "password": f"{name}-secret",
+            "identifier": f"{name}-1",
+            "timeout": 5,
+        } | options
+        return aiomqtt.Client("127.0.0.1", port, **options)
 
 
 @pytest.fixture
@@ -116,6 +121,28 @@ async def test_a_driver_asks_and_is_answered_on_its_own_topic(city: City, websoc
         assert await next_message(ana) == ("trips/reply/ana", b"booked to Maceio")
     assert city.knockers[-1].kind == "mqtt"
     assert city.knockers[-1].mqtt_client_id == "ana-1"
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_what_a_driver_asks_while_we_are_down_is_answered_later(city: City, qos: int) -> None:
+    got: list[bytes] = []
+
+    async def take(topic: str, payload: bytes, sequence: int) -> None:
+        got.append(payload)
+
+    await city.bus.durable("TRIPS", ["trips/request"], "home", take)
+    async with city.client("ana", clean_session=False) as ana:
+        await ana.publish("trips/request", b"before", qos=qos)
+        await city.bus.close()
+        for number in range(5):
+            await ana.publish("trips/request", str(number).encode(), qos=qos)
+        city.bus = await Bus.connect(city.nats.url)
+        await city.bus.durable("TRIPS", ["trips/request"], "home", take)
+        async with asyncio.timeout(5):
+            while len(got) < 6:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+    assert got == [b"before", b"0", b"1", b"2", b"3", b"4"]
 
 
 @pytest.mark.parametrize("websocket", [False, True])
@@ -295,7 +322,7 @@ async def test_the_callout_goes_on_after_the_broker_was_killed(city: City) -> No
     os.kill(city.nats.pid, 9)
     for _ in range(100):
         with contextlib.suppress(aiomqtt.MqttError):
-            async with city.client("ana"):
+            async with city.client("ana", timeout=0.5):
                 return
         await asyncio.sleep(0.05)
     pytest.fail("never let in again")

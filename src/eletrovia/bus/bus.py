@@ -2,60 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlsplit
 
-import nats.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
+from nats.js.errors import APIError
 
-from eletrovia.base.errors import Denied, Invalid, Unavailable
+from eletrovia.base.errors import Conflict
+from eletrovia.bus.durable import Durable, DurableHandler, StreamRule
+from eletrovia.bus.line import Line
 from eletrovia.bus.subscription import Handler, Subscription
 from eletrovia.bus.topic import check_filter, subject_of
 
-_log = logging.getLogger(__name__)
-
-_MEND_WAIT_S = 0.1
-_MEND_WAIT_LONGEST_S = 3.0
-_PING_S = 10
-MAX_BUFFERED_OCTETS = 16 << 20
-
-
-class Binding(Protocol):
-    """Something that wants to be subscribed on every new connection."""
-
-    async def bind(self, client: Client) -> None: ...
-
-    async def close(self) -> None: ...
-
 
 class Bus:
-    """A connection that mends itself for ever.
+    """Topics over a line that mends itself for ever.
 
     ``counts`` tells ``published``, ``handled``, ``failed`` (handlers that raised), ``malformed`` (came on
     a subject that is no topic: dropped), ``dropped`` (the handler too slow), ``reconnects``.
     """
 
-    # nats-py can reconnect by itself, but gives up for good on some of the server's errors; so each
-    # connection here lives once, and the mending is in one place.
-
-    def __init__(self, url: str, *, name: str, creds_file: Path | None) -> None:
-        self._url = url
-        self._name = name
-        self._creds_file = creds_file
-        self._client: Client | None = None
-        self._last_problem: Exception | None = None
-        self._bindings: list[Binding] = []
-        self._buffer: deque[tuple[str, bytes]] = deque()
-        self._buffered_octets = 0
-        self._closing = False
-        self._mending: asyncio.Task[None] | None = None
-        self.counts: Counter[str] = Counter()
+    def __init__(self, line: Line) -> None:
+        self._line = line
 
     @classmethod
     async def connect(
@@ -65,105 +33,31 @@ class Bus:
 
         Raises: Denied ``bus.denied``; Unavailable ``bus.unreachable`` after ``timeout_s``; Invalid.
         """
-        try:
-            parts = urlsplit(url)
-            known = parts.scheme in ("nats", "tls", "ws", "wss") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            known = False
-        if not known:
-            raise Invalid("bus.url_malformed", url=shown(url))
-        bus = cls(url, name=name, creds_file=creds_file)
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    try:
-                        await bus._open()
-                        return bus
-                    except (nats.errors.Error, OSError, TimeoutError) as problem:
-                        reason = bus._last_problem or problem
-                        if "authorization violation" in str(reason).lower():
-                            raise Denied("bus.denied", url=shown(url)) from problem
-                        bus._last_problem = reason
-                    await asyncio.sleep(_MEND_WAIT_S)
-        except TimeoutError as problem:
-            reason = bus._last_problem or problem
-            raise Unavailable("bus.unreachable", url=shown(url), reason=str(reason)) from problem
+        return cls(await Line.connect(url, name=name, creds_file=creds_file, timeout_s=timeout_s))
 
     @property
     def connected(self) -> bool:
         """Whether the line is up right now."""
-        return self._client is not None and self._client.is_connected
+        return self._line.connected
+
+    @property
+    def counts(self) -> Counter[str]:
+        return self._line.counts
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Sends at most once: buffered while the line is down, lost if we end before it is back.
 
         Raises: Invalid ``topic.malformed``, ``bus.payload_too_big``; Unavailable when the buffer is full.
         """
-        subject = subject_of(topic)
-        self._check_open()
-        await self.send(subject, payload)
+        await self._line.send(subject_of(topic), payload)
         self.counts["published"] += 1
-
-    async def send(self, subject: str, payload: bytes) -> None:
-        """Publishes on a bare NATS subject; for the rooms' own inner subjects."""
-        if self._client is not None and self._client.is_connected and not self._buffer:
-            try:
-                await self._client.publish(subject, payload)
-                return
-            except nats.errors.MaxPayloadError as problem:
-                raise Invalid("bus.payload_too_big", octets=len(payload)) from problem
-            except (nats.errors.Error, OSError):
-                pass  # the line broke under us: buffer it
-        if self._buffered_octets + len(payload) > MAX_BUFFERED_OCTETS:
-            raise Unavailable("bus.disconnected", url=shown(self._url), buffered_octets=self._buffered_octets)
-        self._buffer.append((subject, payload))
-        self._buffered_octets += len(payload)
 
     async def flush(self, *, timeout_s: float = 5.0) -> None:
         """Waits until the broker has seen all that was published and every subscription.
 
         Raises: Unavailable.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._client is None or self._buffer or not self._client.is_connected:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
-                await self._client.flush(timeout=max(1, round(timeout_s)))
-        except (nats.errors.Error, OSError, TimeoutError) as problem:
-            raise Unavailable("bus.disconnected", url=shown(self._url), reason=str(problem)) from problem
-
-    async def ask_all(
-        self, subject: str, payload: bytes, *, quiet_s: float, patience_s: float = 5.0
-    ) -> list[bytes]:
-        """All answers to a question on a bare NATS subject, until ``quiet_s`` pass without another.
-
-        Raises: Unavailable when the line is down or nobody answers within ``patience_s``.
-        """
-        client = self._client
-        answers: asyncio.Queue[bytes] = asyncio.Queue()
-
-        async def take(message: Msg) -> None:
-            answers.put_nowait(message.data)
-
-        if client is None or not client.is_connected:
-            raise Unavailable("bus.disconnected", url=shown(self._url))
-        told: list[bytes] = []
-        try:
-            inbox = client.new_inbox()
-            listening = await client.subscribe(inbox, cb=take)
-            await client.publish(subject, payload, reply=inbox)
-            with contextlib.suppress(TimeoutError):
-                while True:
-                    async with asyncio.timeout(quiet_s if told else patience_s):
-                        told.append(await answers.get())
-            await listening.unsubscribe()
-        except (nats.errors.Error, OSError) as problem:
-            raise Unavailable("bus.disconnected", url=shown(self._url), reason=str(problem)) from problem
-        # An empty answer is the broker saying that nobody listens there.
-        told = [answer for answer in told if answer]
-        if not told:
-            raise Unavailable("bus.unanswered", subject=subject)
-        return told
+        await self._line.flush(timeout_s=timeout_s)
 
     async def subscribe(
         self, topic_filter: str, handler: Handler, *, queue: str | None = None, concurrency: int = 1
@@ -173,126 +67,64 @@ class Bus:
         Subscribers with the same ``queue`` share the messages. A handler that raises is logged and
         counted, and ends nothing. While the line is down it is only noted, and stands once it is back.
 
-        Raises: Invalid ``topic.malformed``.
+        Raises: Invalid ``topic.malformed``; Unavailable when closed.
         """
-        check_filter(topic_filter)
-        self._check_open()
         made = Subscription(
-            topic_filter,
+            check_filter(topic_filter),
             handler,
             queue=queue,
             concurrency=concurrency,
             counts=self.counts,
-            forget=self.unbind,
+            forget=self._line.unbind,
         )
-        with contextlib.suppress(nats.errors.Error, OSError, Unavailable):
-            await self.bind(made)
+        try:
+            await self._line.bind(made)
+        except BaseException:
+            await made.close()
+            raise
         return made
 
-    async def bind(self, binding: Binding) -> None:
-        """Binds now and on every later connection; noted for later when this one fails."""
-        self._bindings.append(binding)
-        client = self._client
-        if client is not None and client.is_connected:
-            await binding.bind(client)
-            await client.flush()
+    async def durable(
+        self,
+        stream: str,
+        topics: Sequence[str],
+        consumer: str,
+        handler: DurableHandler,
+        *,
+        concurrency: int = 16,
+        max_age_s: float = 600.0,
+        max_octets: int = 256 << 20,
+        ack_wait_s: float = 5.0,
+    ) -> Durable:
+        """Calls ``handler(topic, payload, sequence)`` at least once for every message on ``topics``.
 
-    def unbind(self, binding: Binding) -> None:
-        """Does not bind it again."""
-        if binding in self._bindings:
-            self._bindings.remove(binding)
+        The broker keeps what comes for ``max_age_s``, also while we are down; a message is acknowledged
+        after its handler returned and comes again otherwise, so a handler must bear it twice. Processes
+        that name the same ``consumer`` share the messages; another consumer gets them all again.
+
+        Raises: Invalid for malformed names and topics; Conflict ``bus.stream_refused`` when the broker
+        refuses (topics of another stream, no JetStream); Unavailable when closed.
+        """
+        rule = StreamRule(
+            stream=stream,
+            topics=tuple(topics),
+            consumer=consumer,
+            concurrency=concurrency,
+            max_age_s=max_age_s,
+            max_octets=max_octets,
+            ack_wait_s=ack_wait_s,
+        )
+        made = Durable(rule, handler, send=self._line.send, counts=self.counts, forget=self._line.unbind)
+        try:
+            await self._line.bind(made)
+        except APIError as problem:
+            await made.close()
+            raise Conflict("bus.stream_refused", stream=stream, reason=str(problem)) from problem
+        except BaseException:
+            await made.close()
+            raise
+        return made
 
     async def close(self) -> None:
         """Takes no more messages, lets the handlers end, sends what is buffered, hangs up."""
-        if self._closing:
-            return
-        for binding in list(self._bindings):
-            await binding.close()
-        if self.connected:
-            with contextlib.suppress(Unavailable):
-                await self.flush()
-        self._closing = True
-        if self._mending is not None:
-            self._mending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._mending
-        if self._client is not None:
-            await _hang_up(self._client)
-
-    def _check_open(self) -> None:
-        if self._closing:
-            raise Unavailable("bus.closed", url=shown(self._url))
-
-    async def _open(self) -> None:
-        client = Client()
-        self._last_problem = None
-
-        async def on_closed() -> None:
-            if self._client is client and not self._closing and self._mending is None:
-                self._mending = asyncio.create_task(self._mend())
-
-        try:
-            await client.connect(
-                self._url,
-                name=self._name,
-                user_credentials=str(self._creds_file) if self._creds_file else None,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                connect_timeout=5,
-                ping_interval=_PING_S,
-                max_outstanding_pings=2,
-                error_cb=self._on_error,
-                closed_cb=on_closed,
-            )
-            for binding in list(self._bindings):
-                await binding.bind(client)
-            await client.flush()
-            # Last, and not followed by a wait: what is published from here on goes straight out.
-            while self._buffer:
-                subject, payload = self._buffer[0]
-                try:
-                    await client.publish(subject, payload)
-                except nats.errors.MaxPayloadError:
-                    self.counts["dropped"] += 1
-                    _log.error("buffered message too big for the broker", extra={"subject": subject})
-                self._buffer.popleft()
-                self._buffered_octets -= len(payload)
-        except BaseException:
-            await _hang_up(client)
-            raise
-        self._client = client
-
-    async def _mend(self) -> None:
-        wait_s = _MEND_WAIT_S
-        _log.warning("bus disconnected", extra={"url": shown(self._url), "reason": str(self._last_problem)})
-        while True:
-            await asyncio.sleep(wait_s)
-            try:
-                await self._open()
-            except Exception as problem:  # whatever it is, the next try may find it gone
-                wait_s = min(wait_s * 1.5, _MEND_WAIT_LONGEST_S)
-                _log.debug("bus still down: %s", self._last_problem or problem)
-                continue
-            self._mending = None
-            self.counts["reconnects"] += 1
-            _log.info("bus connected again", extra={"url": shown(self._url)})
-            return
-
-    async def _on_error(self, problem: Exception) -> None:
-        if isinstance(problem, nats.errors.SlowConsumerError):
-            self.counts["dropped"] += 1
-        self._last_problem = problem
-        _log.debug("bus: %s", problem)
-
-
-async def _hang_up(client: Client) -> None:
-    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-        async with asyncio.timeout(5):
-            await client.close()
-
-
-def shown(url: str) -> str:
-    """A URL without its credentials, for logs and errors."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+        await self._line.close()

@@ -20,11 +20,11 @@ from nats.aio.subscription import Subscription as NatsSubscription
 
 from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Denied, Unavailable
-from eletrovia.bus.bus import Bus
 from eletrovia.bus.claims import Question, answer_no, answer_yes, read_question
 from eletrovia.bus.connections import Connections
 from eletrovia.bus.embedded import CalloutAccess
 from eletrovia.bus.layout import AUTH_TIMEOUT_S, INTERNAL_USERS
+from eletrovia.bus.line import Line
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Callout:
         self._authorise = authorise
         self._clock = clock
         self._lifetime_s = lifetime_s
-        self._bus: Bus | None = None
+        self._line: Line | None = None
         self._connections: Connections | None = None
         self._bound: NatsSubscription | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -91,16 +91,16 @@ class Callout:
 
         ``authorise`` gives None to turn a client away; when it raises, the client is turned away too.
 
-        Raises: Denied, Unavailable as ``Bus.connect``.
+        Raises: Denied, Unavailable as ``Line.connect``.
         """
         callout = cls(access, authorise, clock, lifetime_s)
-        callout._bus = await Bus.connect(access.url, name="eletrovia callout")
+        callout._line = await Line.connect(access.url, name="eletrovia callout")
         try:
             if access.system_url is not None:
                 callout._connections = await Connections.connect(access.system_url)
                 for name, client_ids in (await callout._connections.names()).items():
                     callout._names_by_client_id.update(dict.fromkeys(client_ids, name))
-            await callout._bus.bind(callout)
+            await callout._line.bind(callout)
         except BaseException:
             await callout.close()
             raise
@@ -112,9 +112,9 @@ class Callout:
 
     async def close(self) -> None:
         """Answers what was asked, and no more. Clients already in stay in."""
-        if self._bus is None:
+        if self._line is None:
             return
-        self._bus.unbind(self)
+        self._line.unbind(self)
         if self._bound is not None:
             with contextlib.suppress(nats.errors.Error, OSError):
                 await self._bound.unsubscribe()
@@ -122,8 +122,8 @@ class Callout:
             await asyncio.wait(self._running)
         if self._connections is not None:
             await self._connections.close()
-        bus, self._bus = self._bus, None
-        await bus.close()
+        line, self._line = self._line, None
+        await line.close()
 
     async def expel(self, name: str) -> int:
         """Closes every live connection of ``name``; revoke its credential first, or it comes back.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from eletrovia.base.errors import Unavailable
-from eletrovia.bus.bus import Bus
 from eletrovia.bus.layout import INTERNAL_USERS
+from eletrovia.bus.line import Line
 
 _QUIET_S = 0.15  # servers of a cluster answer one by one; this long without another is all of them
 _PAGE = 1024
@@ -36,16 +36,16 @@ class _Answer(msgspec.Struct, frozen=True):
 class Connections:
     """The broker's own list, over its system account."""
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    def __init__(self, line: Line) -> None:
+        self._line = line
 
     @classmethod
     async def connect(cls, system_url: str) -> Connections:
-        """Raises: Denied, Unavailable as ``Bus.connect``."""
-        return cls(await Bus.connect(system_url, name="eletrovia connections"))
+        """Raises: Denied, Unavailable as ``Line.connect``."""
+        return cls(await Line.connect(system_url, name="eletrovia connections"))
 
     async def close(self) -> None:
-        await self._bus.close()
+        await self._line.close()
 
     async def listed(self, **only: str) -> list[tuple[str, Connection]]:
         """(server id, connection) of everybody who is in, ours excepted; ``user=…`` or ``mqtt_client=…``.
@@ -55,7 +55,7 @@ class Connections:
         found: list[tuple[str, Connection]] = []
         for page in range(_PAGES):
             asked = msgspec.json.encode({"auth": True, "limit": _PAGE, "offset": page * _PAGE, **only})
-            told = await self._bus.ask_all("$SYS.REQ.SERVER.PING.CONNZ", asked, quiet_s=_QUIET_S)
+            told = await self._line.ask_all("$SYS.REQ.SERVER.PING.CONNZ", asked, quiet_s=_QUIET_S)
             pages = [msgspec.json.decode(answer, type=_Answer).data for answer in told]
             found += [(part.server_id, one) for part in pages for one in part.connections]
             if all(len(part.connections) < _PAGE for part in pages):
@@ -88,7 +88,7 @@ class Connections:
             for server, cid in found:
                 order = msgspec.json.encode({"cid": cid})
                 # The broker obeys only who waits for its answer.
-                await self._bus.ask_all(f"$SYS.REQ.SERVER.{server}.KICK", order, quiet_s=0)
+                await self._line.ask_all(f"$SYS.REQ.SERVER.{server}.KICK", order, quiet_s=0)
             closed.update(found)
             # Listing takes longer than letting in, so whoever was at the door shows in the second look.
             if sweep and not found:

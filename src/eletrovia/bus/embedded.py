@@ -23,6 +23,7 @@ from eletrovia.bus.secret import BusSecrets, keep_secrets, write_private
 _log = logging.getLogger(__name__)
 _PORT_TRIES = 8  # a chosen port may be taken between the choice and the start
 _WATCH_S = 0.2
+_ADOPT_S = 5.0
 
 
 class CalloutAccess(NamedTuple):
@@ -162,11 +163,11 @@ class EmbeddedNats:
             same = self._config.read_text() == self._layout.render(self._secrets)
         except OSError:
             same = False
-        if same and await self._is_ready(patience_s=5.0, process=left):
+        if same and await self._is_ready(patience_s=_ADOPT_S, process=left):
             self._process, self.adopted = left, True
             _log.info("broker found running, taken over", extra={"pid": left.pid})
             return True
-        await left.end()
+        await left.end(patience_s=_ADOPT_S)
         return False
 
     async def _start_fresh(self, wanted: BusPorts, timeout_s: float) -> None:
