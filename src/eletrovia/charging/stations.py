@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 import msgspec
 
 from eletrovia.base.clock import Clock
-from eletrovia.base.errors import EletroviaError, Invalid
+from eletrovia.base.errors import EletroviaError, Invalid, Unavailable
 from eletrovia.base.geo import Point
 from eletrovia.charging.change import Changes, keeping_removed, removed, without_time
 from eletrovia.charging.draft import Owner, Skipped
@@ -40,6 +41,7 @@ class Stations(Picture):
         self._clock = clock
         self._store = LocationStore(store) if store is not None else None
         self._lock = asyncio.Lock()
+        self._doubtful = False
 
     @classmethod
     async def open(cls, operator_id: str, clock: Clock, store: Store) -> Stations:
@@ -50,12 +52,8 @@ class Stations(Picture):
 
     async def load(self) -> None:
         """Reads everything from the database."""
-        if self._store is None:
-            return
         async with self._lock:
-            self._tariffs = await self._store.tariffs()
-            async for location in self._store.everything():
-                self._remember(location)
+            await self._load()
 
     async def evse_keys(self) -> dict[str, int]:
         """A small integer for every own EVSE by uid, the same for ever."""
@@ -113,7 +111,7 @@ class Stations(Picture):
 
         Raises: NotFound.
         """
-        async with self._lock:
+        async with self._changing():
             location, evse = self.evse(operator_id, uid)
             if evse.status is status:
                 return False
@@ -188,6 +186,25 @@ class Stations(Picture):
     async def own_tariffs(self) -> Sequence[Tariff]:
         return list(self.tariffs_of(self.operator_id).values())
 
+    async def _load(self) -> None:
+        if self._store is not None:
+            self._tariffs = await self._store.tariffs()
+            async for location in self._store.everything():
+                self._remember(location)
+        self._doubtful = False
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """One change at a time. After one whose outcome nobody knows, the next begins by reading anew."""
+        async with self._lock:
+            if self._doubtful:
+                await self._load()
+            try:
+                yield
+            except Unavailable:
+                self._doubtful = True
+                raise
+
     def _admitted(self, operator_id: str, locations: Iterable[Location]) -> list[Location | Skipped]:
         country_code, party_id = split_operator_id(operator_id)
         owner = Owner(country_code=country_code, party_id=party_id, now=self._clock.now())
@@ -199,17 +216,12 @@ class Stations(Picture):
     ) -> Changes:
         own = operator_id == self.operator_id
         tariffs = list(tariffs)
-        async with self._lock:
+        async with self._changing():
             at = self._clock.now() if own else None
             if self._store is None:
                 changes = self._compare(locations, at)
             else:
-                if tariffs:
-                    await self._store.put_tariffs(operator_id, tariffs)
                 changes = await self._store.put_locations(locations, own=own, at=at)
-            if tariffs:
-                known = self._tariffs.get(operator_id, {})
-                self._tariffs[operator_id] = known | {tariff.id: tariff for tariff in tariffs}
             for location in changes.stored:
                 self._remember(location)
             if not own:
@@ -217,6 +229,11 @@ class Stations(Picture):
                 for location in locations:
                     old = self._locations[operator_id][location.id]
                     self._remember(keeping_removed(location, old))
+            if tariffs:
+                if self._store is not None:
+                    await self._store.put_tariffs(operator_id, tariffs)
+                known = self._tariffs.get(operator_id, {})
+                self._tariffs[operator_id] = known | {tariff.id: tariff for tariff in tariffs}
             return changes
 
     def _compare(self, locations: Sequence[Location], at: datetime | None) -> Changes:
@@ -240,7 +257,7 @@ class Stations(Picture):
     async def _remove(self, operator_id: str, location_ids: Sequence[str]) -> None:
         if not location_ids:
             return
-        async with self._lock:
+        async with self._changing():
             now = self._clock.now()
             if self._store is not None:
                 gone = await self._store.remove(operator_id, location_ids, now)
