@@ -15,7 +15,7 @@ from eletrovia.base.errors import Denied, Unavailable
 from eletrovia.federation.circuit import Circuit, Reach
 from eletrovia.federation.doors import Doors
 from eletrovia.federation.handshake import whole
-from eletrovia.federation.wire import PREFIX, Problem, error_of
+from eletrovia.federation.wire import PREFIX, UNREADABLE, Problem, error_of
 
 _MOST_OCTETS = 64 << 20
 
@@ -112,7 +112,7 @@ class Caller:
             raise Denied("federation.denied", operator_id=operator_id)
         try:
             problem = msgspec.json.decode(body, type=Problem)
-        except (msgspec.MsgspecError, ValueError):
+        except UNREADABLE:
             raise malformed(operator_id, f"status {status} without a problem document") from None
         raise error_of(problem)
 

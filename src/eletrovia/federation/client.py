@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from eletrovia.base.clock import Clock
-from eletrovia.base.errors import EletroviaError, NotFound
+from eletrovia.base.errors import NotFound
 from eletrovia.base.lane import Lane
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import AttemptKey, HoldReply, HoldRequest
@@ -26,6 +26,7 @@ from eletrovia.federation.wire import (
     HOLD,
     MAX_BATCH,
     PROPOSE,
+    UNREADABLE,
     Asked,
     Greeting,
     Page,
@@ -161,7 +162,7 @@ class FederationClient:
         answered = await self._caller.ask(operator_id, ask)
         try:
             replies = verb.answered.decode(answered).replies
-        except (msgspec.MsgspecError, EletroviaError, ValueError) as error:
+        except UNREADABLE as error:
             raise malformed(operator_id, str(error)) from None
         if len(replies) != len(items):
             raise malformed(operator_id, f"{len(replies)} replies to {len(items)} requests")
@@ -184,7 +185,7 @@ class FederationClient:
             return None
         try:
             return msgspec.json.decode(body, type=kind)
-        except (msgspec.MsgspecError, EletroviaError, ValueError) as error:
+        except UNREADABLE as error:
             raise malformed(operator_id, str(error)) from None
 
 

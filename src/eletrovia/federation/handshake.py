@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 
 from eletrovia.base.errors import Denied, EletroviaError, Invalid, Unavailable
-from eletrovia.federation.wire import PREFIX, Credentials, Greeting, Problem, encode, error_of
+from eletrovia.federation.wire import PREFIX, UNREADABLE, Credentials, Greeting, Problem, encode, error_of
 
 _URL = re.compile(
     r"https?://[A-Za-z0-9._-]+(:\d{1,5})?(/[A-Za-z0-9._/-]*)?|https?://\[[0-9a-f:.]+\](:\d{1,5})?"
@@ -81,12 +81,12 @@ class Handshake:
             return None  # type: ignore[return-value]  # only for part(), which ignores it
         try:
             return msgspec.json.decode(body, type=answer)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except UNREADABLE as error:
             raise Unavailable("operator.answer_malformed", url=url, detail=str(error)) from None
 
     @staticmethod
     def _problem(url: str, status: int, body: bytes) -> EletroviaError:
         try:
             return error_of(msgspec.json.decode(body, type=Problem))
-        except (msgspec.MsgspecError, ValueError):
+        except UNREADABLE:
             return Unavailable("operator.unreachable", url=url, status=status)

@@ -30,6 +30,7 @@ from eletrovia.federation.wire import (
     HOLD,
     PREFIX,
     PROPOSE,
+    UNREADABLE,
     Credentials,
     Greeting,
     Page,
@@ -218,5 +219,5 @@ def on_error(_: Request[Any, Any, Any], error: EletroviaError) -> Response[bytes
 async def _credentials(request: Request[Any, Any, Any]) -> Credentials:
     try:
         return msgspec.json.decode(await request.body(), type=Credentials)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except UNREADABLE as error:
         raise Invalid("federation.credentials_malformed", detail=str(error)) from None

@@ -30,6 +30,9 @@ PREFIX: Final = "/federation/v1"
 MAX_BATCH: Final = 500
 MAX_BODY_OCTETS: Final = 1 << 20
 
+UNREADABLE: Final = (msgspec.MsgspecError, EletroviaError, ValueError, RecursionError)
+"""What a decoder raises for octets that are not what was agreed on: our own structs' checks included."""
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -116,7 +119,7 @@ class Verb(Generic[Item, Answer]):
         items: list[Item | EletroviaError]
         try:
             items = [*self.asked.decode(body).requests]
-        except (msgspec.MsgspecError, EletroviaError, ValueError):
+        except UNREADABLE:
             items = self._decode_one_by_one(body)
         if len(items) > MAX_BATCH:
             raise Invalid("federation.batch_too_long", items=len(items), allowed=MAX_BATCH)
@@ -125,7 +128,7 @@ class Verb(Generic[Item, Answer]):
     def _decode_one_by_one(self, body: bytes) -> list[Item | EletroviaError]:
         try:
             raws = _RAW_BATCH.decode(body).requests
-        except (msgspec.MsgspecError, ValueError) as error:
+        except UNREADABLE as error:
             raise Invalid("federation.batch_malformed", detail=str(error)) from None
         if len(raws) > MAX_BATCH:
             raise Invalid("federation.batch_too_long", items=len(raws), allowed=MAX_BATCH)
@@ -135,7 +138,7 @@ class Verb(Generic[Item, Answer]):
                 items.append(self.one.decode(raw))
             except EletroviaError as error:
                 items.append(error)
-            except (msgspec.MsgspecError, ValueError) as error:
+            except UNREADABLE as error:
                 items.append(Invalid("federation.item_malformed", detail=str(error)))
         return items
 
