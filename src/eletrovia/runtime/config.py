@@ -70,7 +70,7 @@ class BookingSection(Struct, frozen=True, kw_only=True):
     max_ticket_age_s: Seconds
     no_show_grace_s: Annotated[float, Meta(ge=0)]
     cancel_fee_share: Share
-    cancel_free_before_s: Annotated[float, Meta(ge=0)]
+    cancel_free_s: Annotated[float, Meta(ge=0)]
 
 
 class PlanningSection(Struct, frozen=True, kw_only=True):
@@ -239,10 +239,10 @@ def _converted(key: str, value: Any, where: str, *, text: bool) -> Any:
 def _known(key: str, where: str) -> str:
     if key in TYPES:
         return key
-    raise Invalid("config.unknown_key", key=key, where=where, nearest=_nearest(key))
+    raise Invalid("config.unknown_key", key=key, where=where, nearest=nearest_key(key))
 
 
-def _nearest(key: str) -> str:
+def nearest_key(key: str) -> str:
     """The known key that looks most like ``key``."""
     close = difflib.get_close_matches(key.lower(), TYPES, n=1, cutoff=0.0)
     return close[0] if close else ""
@@ -286,14 +286,14 @@ def _of_file(path: Path) -> Iterator[tuple[str, Any, str]]:
     for section, table in tables.items():
         if not isinstance(table, dict):
             where = f"{path}:{lines.get(section, 1)}"
-            raise Invalid("config.unknown_key", key=section, where=where, nearest=_nearest(section))
+            raise Invalid("config.unknown_key", key=section, where=where, nearest=nearest_key(section))
         for name, value in table.items():
             key = f"{section}.{name}"
             where = f"{path}:{lines[key]}" if key in lines else str(path)
             yield _known(key, where), value, where
         if section not in SECTIONS:
             where = f"{path}:{lines.get(section, 1)}"
-            raise Invalid("config.unknown_key", key=section, where=where, nearest=_nearest(section))
+            raise Invalid("config.unknown_key", key=section, where=where, nearest=nearest_key(section))
 
 
 def _line_numbers(text: str) -> dict[str, int]:

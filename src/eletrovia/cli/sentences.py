@@ -1,0 +1,257 @@
+"""What the command line says to people, in English and in Brazilian Portuguese.
+
+Words for the screen are in ``words.py``; here are the sentences about errors, and how one is found. A code
+that is not the command line's own is looked up in the API's catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from eletrovia.base.errors import EletroviaError, Invalid
+from eletrovia.cli.words import WORDS
+from eletrovia.people.account import Language
+
+Pair = tuple[str, str]
+
+ERRORS: Final[dict[str, Pair]] = {
+    "config.unknown_key": (
+        "{where}: there is no setting {key}.",
+        "{where}: não existe a configuração {key}.",
+    ),
+    "config.wrong_value": (
+        "{where}: {key} cannot be {value!r}: {reason}.",
+        "{where}: {key} não pode ser {value!r}: {reason}.",
+    ),
+    "config.file_missing": (
+        "There is no settings file {file}.",
+        "Não existe o arquivo de configuração {file}.",
+    ),
+    "config.file_malformed": (
+        "{file} is not well-formed TOML: {reason}.",
+        "{file} não é TOML bem formado: {reason}.",
+    ),
+    "config.file_unreadable": ("{file} cannot be read: {reason}.", "Não dá para ler {file}: {reason}."),
+    "config.no_such_key": (
+        "There is no setting or section {key}.",
+        "Não existe a configuração ou seção {key}.",
+    ),
+    "option.not_key_value": (
+        "{option} takes KEY=VALUE, not {value!r}.",
+        "{option} recebe CHAVE=VALOR, não {value!r}.",
+    ),
+    "lang.unknown": (
+        "No language {lang!r} here; there are {known}.",
+        "Não há o idioma {lang!r}; há {known}.",
+    ),
+    "zone.unknown": ("No time zone is called {zone!r}.", "Nenhum fuso horário se chama {zone!r}."),
+    "departure.malformed": (
+        "{written!r} is no departure; it looks like {expected}.",
+        "{written!r} não é uma partida; ela tem a forma {expected}.",
+    ),
+    "place.empty": ("A place needs a name.", "Um lugar precisa de nome."),
+    "station.which": (
+        "{station!r} is no station; it looks like {expected}.",
+        "{station!r} não é uma estação; ela tem a forma {expected}.",
+    ),
+    "trips.cancel_which": ("Which trip is to be cancelled?", "Qual viagem deve ser cancelada?"),
+    "file.exists": ("{file} is there already.", "{file} já existe."),
+    "city.malformed": ("{file} cannot be read: {reason}.", "Não dá para ler {file}: {reason}."),
+    "server.no_answer": ("No answer from {url}: {reason}.", "Sem resposta de {url}: {reason}."),
+    "server.none_answers": ("No server answers ({tried}).", "Nenhum servidor responde ({tried})."),
+    "server.unknown": ("The city has no operator {server}.", "A cidade não tem a operadora {server}."),
+    "server.url_malformed": (
+        "{url!r} is no server's address; it looks like {expected}.",
+        "{url!r} não é endereço de servidor; ele tem a forma {expected}.",
+    ),
+    "server.answer_malformed": (
+        "The server's answer makes no sense: {reason}.",
+        "A resposta do servidor não faz sentido: {reason}.",
+    ),
+    "server.refused": ("{url} answered {status}.", "{url} respondeu {status}."),
+    "login.needed": ("{url} wants to know who you are.", "{url} quer saber quem é você."),
+    "login.no_password": ("There is no password for {email}.", "Não há senha para {email}."),
+    "machine.refused": ("The machine refused: {reason} {file}", "A máquina recusou: {reason} {file}"),
+    "internal": ("Something went wrong here: {reason}{incident}", "Algo deu errado aqui: {reason}{incident}"),
+    "stations.no_such_file": ("There is no file {path}.", "Não existe o arquivo {path}."),
+    "stations.format_unknown": (
+        "This is no file of stations that we know.",
+        "Este não é um arquivo de estações que conhecemos.",
+    ),
+    "stations.malformed": (
+        "The file is broken at line {line}: {detail}.",
+        "O arquivo está quebrado na linha {line}: {detail}.",
+    ),
+    "stations.empty": ("The file is empty.", "O arquivo está vazio."),
+    "stations.not_utf8": ("Line {line} is not UTF-8.", "A linha {line} não é UTF-8."),
+    "stations.columns_missing": ("Columns are missing: {missing}.", "Faltam colunas: {missing}."),
+    "stations.columns_twice": ("Columns stand there twice: {columns}.", "Colunas repetidas: {columns}."),
+    "stations.none_kept": (
+        "The server took none of the stations.",
+        "O servidor não aceitou nenhuma estação.",
+    ),
+    "stations.owner_missing": ("Whose stations are they?", "De quem são as estações?"),
+    "operators.token_missing": ("No registration token was given.", "Nenhum token de registro foi dado."),
+    "roads.source_missing": (
+        "The package {package} is not installed.",
+        "O pacote {package} não está instalado.",
+    ),
+    "connector.unknown": ("No connector is called {connector!r}.", "Nenhum conector se chama {connector!r}."),
+    "trip.no_way": ("No way was found for this trip.", "Nenhum caminho foi encontrado para esta viagem."),
+    "trip.taken": (
+        "Others took the slots, {attempts} times in a row; nothing is booked.",
+        "Outros ocuparam os horários, {attempts} vezes seguidas; nada foi reservado.",
+    ),
+    "trip.operators_unreachable": (
+        "{unreachable_operators} did not answer; nothing is booked.",
+        "{unreachable_operators} não respondeu; nada foi reservado.",
+    ),
+    "trip.interrupted": (
+        "The booking was cut short; nothing is booked.",
+        "A reserva foi interrompida; nada foi reservado.",
+    ),
+    "vehicle.unknown": ("There is no such car model.", "Esse modelo de carro não existe."),
+    # -- what is skipped in a file of stations
+    "station.no_connections": ("no plugs are told", "nenhuma tomada informada"),
+    "station.no_coordinates": ("no coordinates", "sem coordenadas"),
+    "station.planned": ("only planned", "apenas planejada"),
+    "station.removed": ("removed", "removida"),
+    "location.duplicated": ("the same id twice", "o mesmo id duas vezes"),
+    "connector.power_missing": ("no power is told", "sem potência informada"),
+    "connector.power_implausible": ("a power that cannot be", "uma potência impossível"),
+}
+
+ADVICE: Final[dict[str, Pair]] = {
+    "config.unknown_key": ("Did you mean {nearest}?", "Quis dizer {nearest}?"),
+    "config.no_such_key": (
+        "Did you mean {nearest}? `eletrovia config show` lists all.",
+        "Quis dizer {nearest}? `eletrovia config show` lista todas.",
+    ),
+    "config.file_missing": ("`eletrovia config init` writes one.", "`eletrovia config init` escreve um."),
+    "file.exists": ("--force writes over it.", "--force escreve por cima."),
+    "server.no_answer": (
+        "Start one: make demo. Or name another with --server.",
+        "Inicie um: make demo. Ou indique outro com --server.",
+    ),
+    "server.none_answers": ("Start one: make demo", "Inicie um: make demo"),
+    "server.unknown": ("There are: {known}.", "Há: {known}."),
+    "login.needed": (
+        "Use --email and ELETROVIA_PASSWORD, or the data folder of a running demo (--data).",
+        "Use --email e ELETROVIA_PASSWORD, ou a pasta de dados de uma demo ativa (--data).",
+    ),
+    "login.no_password": ("Set ELETROVIA_PASSWORD.", "Defina ELETROVIA_PASSWORD."),
+    "login.wrong": (
+        "Check --email and ELETROVIA_PASSWORD; after a new demo, use its --data folder.",
+        "Verifique --email e ELETROVIA_PASSWORD; depois de uma nova demo, use a pasta --data dela.",
+    ),
+    "account.not_staff": ("Log in with a staff account: --email.", "Entre com uma conta da equipe: --email."),
+    "place.unknown": (
+        "`eletrovia places NAME` searches; coordinates work too.",
+        "`eletrovia places NOME` procura; coordenadas também servem.",
+    ),
+    "vehicle.unknown": ("`eletrovia vehicles` lists them.", "`eletrovia vehicles` lista os modelos."),
+    "trip.unknown": ("`eletrovia trips` lists yours.", "`eletrovia trips` lista as suas."),
+    "trip.taken": ("Ask again, or leave at another time.", "Peça de novo ou saia em outro horário."),
+    "trip.operators_unreachable": (
+        "`eletrovia operators` shows who answers.",
+        "`eletrovia operators` mostra quem responde.",
+    ),
+    "trip.no_way": (
+        "A fuller battery, a lower --reserve or another --depart may help.",
+        "Mais bateria, --reserve menor ou outro --depart podem ajudar.",
+    ),
+    "roads.source_missing": ("{install}", "{install}"),
+    "stations.format_unknown": (
+        "Known: {known}; name one with --format.",
+        "Conhecidos: {known}; indique um com --format.",
+    ),
+    "stations.owner_missing": ("Name the operator: --of BR*CAR", "Indique a operadora: --of BR*CAR"),
+    "operators.token_missing": (
+        "The other operator's staff gets one from `eletrovia operators invite`.",
+        "A equipe da outra operadora obtém um com `eletrovia operators invite`.",
+    ),
+    "connector.unknown": ("For example: {expected}", "Por exemplo: {expected}"),
+    "internal": ("--debug shows where.", "--debug mostra onde."),
+}
+_REPEAT: Final = (
+    "The booking may have been heard. Repeat it with --key {key}: it will not book twice.",
+    "O pedido pode ter chegado. Repita com --key {key}: não reserva duas vezes.",
+)
+GAPS: Final[dict[str, Pair]] = {
+    "unreachable": ("No road leads there.", "Nenhuma estrada leva até lá."),
+    "battery": (
+        "The battery falls {short_km} km short between {after} and {before}.",
+        "A bateria fica {short_km} km aquém entre {after} e {before}.",
+    ),
+    "occupied": (
+        "There is a way, but no station on it is free long enough.",
+        "Há um caminho, mas nenhuma estação nele fica livre por tempo suficiente.",
+    ),
+}
+
+
+class _Told(dict[str, Any]):
+    """Facts for a template; one that is not there is nothing, never an error inside an error."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def sentence(key: str, language: Language, facts: Mapping[str, Any]) -> str:
+    """The words for ``key`` with its facts. Raises: KeyError for one that nobody wrote."""
+    return _filled(WORDS[key], language, facts)
+
+
+def reason_of(code: str, facts: Mapping[str, Any], language: Language) -> str:
+    """A code in a person's words: ours, else the API's, else the code itself with its facts."""
+    if code == "trip.no_way" and (gap := GAPS.get(str(facts.get("reason")))) is not None:
+        return f"{_filled(ERRORS[code], language, facts)} {_filled(gap, language, facts)}".strip()
+    if code in ERRORS:
+        return " ".join(_filled(ERRORS[code], language, facts).split())
+    from eletrovia.api.sentences import SENTENCES
+
+    if code in SENTENCES:
+        return _filled(SENTENCES[code], language, facts)
+    told = ", ".join(f"{name} {value}" for name, value in facts.items())
+    return f"{code} ({told})" if told else code
+
+
+def sentence_for(error: EletroviaError, language: Language) -> str:
+    """An error in a person's words: what the server wrote about it, else ours."""
+    notes = getattr(error, "__notes__", ())
+    if notes and error.code not in ERRORS:
+        return str(notes[0])
+    return reason_of(error.code, error.facts, language)
+
+
+def advice_for(error: EletroviaError, language: Language) -> str:
+    """What to do about it; empty where nobody knows."""
+    if error.code == "server.no_answer" and "key" in error.facts:
+        return _filled(_REPEAT, language, error.facts)
+    if error.code in ADVICE:
+        return _filled(ADVICE[error.code], language, error.facts)
+    return ""
+
+
+def language_from(asked: str | None, environ: Mapping[str, str]) -> Language:
+    """The language that was asked for, else the locale's; English where that is neither. Raises: Invalid."""
+    if asked:
+        for language in Language:
+            if asked.lower().replace("_", "-").partition(".")[0] in (language.lower(), language.lower()[:2]):
+                return language
+        raise Invalid("lang.unknown", lang=asked, known=", ".join(Language))
+    locale = environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or ""
+    return Language.PORTUGUESE if locale.lower().startswith("pt") else Language.ENGLISH
+
+
+def _filled(pair: Pair, language: Language, facts: Mapping[str, Any]) -> str:
+    template = pair[1] if language is Language.PORTUGUESE else pair[0]
+    return template.format_map(_Told({name: _shown(value) for name, value in facts.items()}))
+
+
+def _shown(value: Any) -> str:
+    # A string first: a template's field can then reach nothing inside a fact.
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)
