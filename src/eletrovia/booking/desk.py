@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Protocol, TypeVar
@@ -93,8 +93,28 @@ class Desk:
         """
         await self._recovered.wait()
         digest = hashlib.sha256(msgspec.json.encode(ask)).hexdigest()
-        opening = asyncio.ensure_future(self._open(ask, driver_id, idempotency_key, digest))
-        trip = await asyncio.shield(opening)
+        return await self._seen_through(self._open(ask, driver_id, idempotency_key, digest), wait_s)
+
+    async def reserve(self, way: Itinerary, *, driver_id: str, idempotency_key: str, wait_s: float) -> Trip:
+        """Book exactly this way: nothing is planned, and no other way is tried.
+
+        Raises: Invalid("trip.key_reused").
+        """
+        await self._recovered.wait()
+        ask = TripAsk(
+            origin=way.origin.point,
+            destination=way.destination.point,
+            soc=way.soc,
+            departs_at=way.departs_at,
+            attempts=1,
+        )
+        digest = hashlib.sha256(msgspec.json.encode((way.stops, ask))).hexdigest()
+        opening = self._open_with(way, ask, driver_id, idempotency_key, digest, self._clock.now())
+        return await self._seen_through(opening, wait_s)
+
+    async def _seen_through(self, opening: Coroutine[None, None, Trip], wait_s: float) -> Trip:
+        """The trip as it stands in the end, or pending after ``wait_s``; a caller that leaves stops nothing."""
+        trip = await asyncio.shield(asyncio.ensure_future(opening))
         running = self._conducting.get(trip.id)
         if running is None:
             return trip
@@ -173,8 +193,19 @@ class Desk:
                 return known
             raise
         self._observer.planned(self._clock.monotonic() - began_s, True)
+        return await self._open_with(itineraries[0], ask, driver_id, idempotency_key, digest, asked_at)
+
+    async def _open_with(
+        self,
+        itinerary: Itinerary,
+        ask: TripAsk,
+        driver_id: str,
+        idempotency_key: str,
+        digest: str,
+        asked_at: datetime,
+    ) -> Trip:
         trip_id = self._ids.new("trip")
-        intent = self._intent(trip_id, 1, Ticket(asked_at, trip_id), itineraries[0])
+        intent = self._intent(trip_id, 1, Ticket(asked_at, trip_id), itinerary)
         trip = Trip(
             id=trip_id,
             driver_id=driver_id,
@@ -182,7 +213,7 @@ class Desk:
             state=TripState.PENDING,
             attempt=1,
             asked_at=asked_at,
-            itinerary=itineraries[0],
+            itinerary=itinerary,
         )
         opening = Opening(
             trip=trip, ask=ask, idempotency_key=idempotency_key, body_digest=digest, intent=intent
@@ -225,7 +256,7 @@ class Desk:
                     trip, state=TripState.CONFIRMED, attempt=intent.key.attempt, itinerary=intent.itinerary
                 )
                 break
-            if intent.key.attempt >= self._rules.attempts or self._clock.now() >= deadline:
+            if intent.key.attempt >= (ask.attempts or self._rules.attempts) or self._clock.now() >= deadline:
                 trip = await self._fail(trip, intent, setbacks, ask)
                 break
             following = await self._plan_again(trip, ask, intent, setbacks)

@@ -19,7 +19,8 @@ from eletrovia.planning.vehicle import Vehicle
 class TripAsk(msgspec.Struct, frozen=True, kw_only=True):
     """What a driver asks for. A place is a name or a point; a vehicle is a catalogue id or a description.
 
-    ``departs_at`` left out means now.
+    ``departs_at`` left out means now. ``attempts`` bounds how often another way is tried when a slot is lost;
+    1 is this way or none.
     Raises: Invalid for a state of charge or a reserve that no battery has.
     """
 
@@ -30,12 +31,15 @@ class TripAsk(msgspec.Struct, frozen=True, kw_only=True):
     reserve_soc: float = 0.2
     departs_at: datetime | None = None
     objective: Objective = Objective.EARLIEST
+    attempts: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.soc <= 1:
             raise Invalid("trip.soc_out_of_range", soc=self.soc, allowed="0 to 1")
         if not 0 <= self.reserve_soc < 1:
             raise Invalid("trip.reserve_out_of_range", reserve_soc=self.reserve_soc, allowed="0 to 1")
+        if self.attempts is not None and self.attempts < 1:
+            raise Invalid("trip.attempts_out_of_range", attempts=self.attempts)
         if self.departs_at is not None and self.departs_at.tzinfo is None:
             raise Invalid("trip.departure_without_zone", departs_at=self.departs_at.isoformat())
 

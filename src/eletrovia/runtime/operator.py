@@ -50,6 +50,7 @@ from eletrovia.federation.wire import Card
 from eletrovia.people.people import People
 from eletrovia.people.token import AccessTokens
 from eletrovia.runtime.config import Config
+from eletrovia.runtime.fleet import tether_ends
 from eletrovia.runtime.metrics import BookingMetrics
 from eletrovia.runtime.secret import kept_secret, write_private
 from eletrovia.runtime.world import CarModels, PlaceNames, World, load_world
@@ -405,9 +406,10 @@ async def serve(config: Config, *, world: World | None = None) -> None:
             url=operator.directory.own.base_url,
             mqtt=operator.directory.own.mqtt_url,
         )
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        ends = [serving, asyncio.create_task(stop.wait()), asyncio.create_task(tether_ends())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         _log.info("operator.stopping", operator_id=config.operator.id)
         server.should_exit = True
-        stopping.cancel()
+        for end in ends[1:]:
+            end.cancel()
         await serving

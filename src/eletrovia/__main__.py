@@ -1,0 +1,5 @@
+"""``python -m eletrovia`` is the command line."""
+
+from eletrovia.cli.main import main
+
+main()
