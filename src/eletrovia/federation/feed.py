@@ -74,10 +74,15 @@ class PartnerFeed:
             line.offer_due.set()
             line.pull_due.set()
 
-    def repairs(self, operator_id: str) -> int:
-        """How many whole pictures were pulled from the partner."""
+    def pulls(self, operator_id: str) -> int:
+        """How many whole pictures were pulled from the partner since it is followed."""
         line = self._lines.get(operator_id)
         return line.pulls if line is not None else 0
+
+    def whole(self, operator_id: str) -> bool:
+        """Whether all that the partner published is known here, as far as can be told."""
+        line = self._lines.get(operator_id)
+        return line is not None and line.whole
 
     def _credentials_changed(self, operator_id: str) -> None:
         line = self._lines.get(operator_id)
@@ -122,10 +127,16 @@ class _Line:
         self._continuity = Continuity()
         self._live = False
         self._whole_due = True
+        self._pulling = False
         self.stale = False
         self.pulls = 0
         self.pull_due = asyncio.Event()
         self.offer_due = asyncio.Event()
+
+    @property
+    def whole(self) -> bool:
+        due = self._whole_due or self._pulling or self.pull_due.is_set()
+        return not due and not self._continuity.broken
 
     async def follow(self) -> None:
         self.offer_due.set()
@@ -187,7 +198,7 @@ class _Line:
     def _heard(self, topic: str, payload: object) -> None:
         try:
             state = decode_state(payload if isinstance(payload, bytes) else b"", topic)
-        except Invalid as error:
+        except (Invalid, RecursionError) as error:
             _log.warning("feed.malformed", operator_id=self._peer.operator_id, error=str(error))
             return
         if self._continuity.heard(state.sequence, state.location_id):
@@ -205,8 +216,10 @@ class _Line:
                 async with asyncio.timeout(self._feed._check_s):
                     await self.pull_due.wait()
             self.pull_due.clear()
+            self._pulling = True
             try:
                 await self._pull_once()
+                self._pulling = False
                 pause_s = _PAUSE_FIRST_S
                 await asyncio.sleep(_PULL_GAP_S)
             except Exception as error:  # whatever it is, the next try may find it gone
