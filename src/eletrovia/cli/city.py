@@ -6,13 +6,17 @@ import os
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from eletrovia.base.errors import Invalid, NotFound
 
+T = TypeVar("T")
+
 FILE_NAME: Final = "city.json"
+STAFF_FILE: Final = "staff.json"
+"""What a single server leaves for its own staff."""
 
 
 class CityServer(msgspec.Struct, frozen=True):
@@ -60,12 +64,19 @@ class City(msgspec.Struct, frozen=True):
 def read_city(data_dir: Path) -> City | None:
     """The city of a data folder; None where no demo has run. Raises: Invalid."""
     path = data_dir / FILE_NAME
+    return _read(path, City)
+
+
+def read_staff(data_dir: Path) -> Login | None:
+    """The staff login that a single server made at its first start. Raises: Invalid."""
+    return _read(data_dir / STAFF_FILE, Login)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
     try:
-        text = path.read_bytes()
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        return msgspec.json.decode(text, type=City)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid("city.malformed", file=str(path), reason=str(error)) from None
 

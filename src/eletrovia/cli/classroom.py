@@ -26,6 +26,10 @@ def classroom(
     """
     settings = terminal.config
 
-    from eletrovia.runtime import classroom as room
+    import importlib
 
+    from eletrovia.runtime import logs
+
+    logs.set_up(settings.log)
+    room = importlib.import_module("eletrovia.runtime.classroom")
     run_to_end(room.serve(settings, bind=bind))

@@ -32,7 +32,9 @@ def demo(
     """
     settings = terminal.config
 
-    from eletrovia.runtime import city
+    from eletrovia.runtime import city, logs
+
+    logs.set_up(settings.log)
 
     def ready() -> None:
         """Books a trip as any driver would, over the servers' own HTTP."""

@@ -7,7 +7,7 @@ import sys
 
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.errors import Denied, Unavailable
-from eletrovia.cli.city import City, CityServer, Login, read_city
+from eletrovia.cli.city import City, CityServer, Login, read_city, read_staff
 from eletrovia.cli.server import Server
 from eletrovia.cli.terminal import Terminal
 
@@ -52,6 +52,8 @@ def _login(terminal: Terminal, city: City, at: CityServer, role: str) -> Login |
     email = terminal.options.email
     # The city's own accounts are for the city's own servers: no other is told their passwords.
     known = city.login(role, at.operator_id) if at in city.servers else None
+    if known is None and role == "staff" and at.url == terminal.config.public_url:
+        known = read_staff(terminal.data_dir)
     if not email:
         return known
     if known is not None and known.email == email.strip().lower():

@@ -111,6 +111,39 @@ ERRORS: Final[dict[str, Pair]] = {
         "The booking was cut short; nothing is booked.",
         "A reserva foi interrompida; nada foi reservado.",
     ),
+    "place.unknown": ("There is no place called “{name}{text}”.", "Não há lugar chamado “{name}{text}”."),
+    "roads.no_way": ("No road leads from one to the other.", "Nenhuma estrada liga um ao outro."),
+    "city.runs_already": ("A city runs already on {data}.", "Já há uma cidade ativa em {data}."),
+    "city.refused": (
+        "A server of the city refused its own staff: {url}{operator_id} {status} {answer}",
+        "Um servidor da cidade recusou a própria equipe: {url}{operator_id} {status} {answer}",
+    ),
+    "server.died": (
+        "{server} ended with code {exit_code} while starting:\n{last_lines}",
+        "{server} terminou com o código {exit_code} ao iniciar:\n{last_lines}",
+    ),
+    "server.silent": (
+        "{server} did not answer within {waited_s} s:\n{last_lines}",
+        "{server} não respondeu em {waited_s} s:\n{last_lines}",
+    ),
+    "http.port_taken": ("Port {port} on {host} is taken.", "A porta {port} em {host} está ocupada."),
+    "bus.port_taken": (
+        "Port {port} is taken, which {name} wants.",
+        "A porta {port}, que {name} quer, está ocupada.",
+    ),
+    "bus.data_in_use": ("Another server uses {path}.", "Outro servidor usa {path}."),
+    "bus.start_failed": ("NATS does not start: {reason} {log}", "O NATS não inicia: {reason} {log}"),
+    "bus.unreachable": ("NATS at {url} does not answer.", "O NATS em {url} não responde."),
+    "bus.denied": ("NATS at {url} refuses our password.", "O NATS em {url} recusa nossa senha."),
+    "bus.binary_broken": ("nats-server does not run: {reason}.", "O nats-server não roda: {reason}."),
+    "bus.version_unknown": ("{path} is {found}, not {expected}.", "{path} é {found}, não {expected}."),
+    "store.in_use": ("Another server uses this database folder.", "Outro servidor usa esta pasta de banco."),
+    "store.unreachable": ("PostgreSQL does not answer: {reason}.", "O PostgreSQL não responde: {reason}."),
+    "store.cannot_run": ("{program} does not run: {reason}.", "{program} não roda: {reason}."),
+    "store.newer_than_code": (
+        "The database was made by a newer Eletrovia.",
+        "O banco de dados foi feito por uma Eletrovia mais nova.",
+    ),
     "vehicle.unknown": ("There is no such car model.", "Esse modelo de carro não existe."),
     # -- what is skipped in a file of stations
     "station.no_connections": ("no plugs are told", "nenhuma tomada informada"),
@@ -150,6 +183,24 @@ ADVICE: Final[dict[str, Pair]] = {
         "`eletrovia places NAME` searches; coordinates work too.",
         "`eletrovia places NOME` procura; coordenadas também servem.",
     ),
+    "http.port_taken": (
+        "A city may run already (`eletrovia doctor`); --port chooses another.",
+        "Talvez já haja uma cidade ativa (`eletrovia doctor`); --port escolhe outra.",
+    ),
+    "bus.port_taken": ("Choose others: --set bus.mqtt_port=0", "Escolha outras: --set bus.mqtt_port=0"),
+    "bus.data_in_use": ("Stop it, or choose another folder: --data", "Pare-o ou escolha outra pasta: --data"),
+    "store.in_use": ("Stop it, or choose another folder: --data", "Pare-o ou escolha outra pasta: --data"),
+    "city.runs_already": (
+        "Use it: `eletrovia trip --help`. Or start another: --data DIR --port 9001",
+        "Use-a: `eletrovia trip --help`. Ou inicie outra: --data DIR --port 9001",
+    ),
+    "server.died": ("The whole story: {log}", "A história toda: {log}"),
+    "server.silent": ("The whole story: {log}", "A história toda: {log}"),
+    "bus.binary_broken": ("Install again: make clean setup", "Instale de novo: make clean setup"),
+    "store.cannot_run": ("Install again: make clean setup", "Instale de novo: make clean setup"),
+    "store.unreachable": ("`eletrovia doctor` looks closer.", "`eletrovia doctor` examina de perto."),
+    "bus.unreachable": ("`eletrovia doctor` looks closer.", "`eletrovia doctor` examina de perto."),
+    "store.newer_than_code": ("Update this installation.", "Atualize esta instalação."),
     "vehicle.unknown": ("`eletrovia vehicles` lists them.", "`eletrovia vehicles` lista os modelos."),
     "trip.unknown": ("`eletrovia trips` lists yours.", "`eletrovia trips` lista as suas."),
     "trip.taken": ("Ask again, or leave at another time.", "Peça de novo ou saia em outro horário."),
@@ -178,6 +229,7 @@ _REPEAT: Final = (
     "The booking may have been heard. Repeat it with --key {key}: it will not book twice.",
     "O pedido pode ter chegado. Repita com --key {key}: não reserva duas vezes.",
 )
+_DID_YOU_MEAN: Final = ("Did you mean {suggestions}?", "Quis dizer {suggestions}?")
 GAPS: Final[dict[str, Pair]] = {
     "unreachable": ("No road leads there.", "Nenhuma estrada leva até lá."),
     "battery": (
@@ -208,7 +260,7 @@ def reason_of(code: str, facts: Mapping[str, Any], language: Language) -> str:
     if code == "trip.no_way" and (gap := GAPS.get(str(facts.get("reason")))) is not None:
         return f"{_filled(ERRORS[code], language, facts)} {_filled(gap, language, facts)}".strip()
     if code in ERRORS:
-        return " ".join(_filled(ERRORS[code], language, facts).split())
+        return _filled(ERRORS[code], language, facts).strip()
     from eletrovia.api.sentences import SENTENCES
 
     if code in SENTENCES:
@@ -229,6 +281,8 @@ def advice_for(error: EletroviaError, language: Language) -> str:
     """What to do about it; empty where nobody knows."""
     if error.code == "server.no_answer" and "key" in error.facts:
         return _filled(_REPEAT, language, error.facts)
+    if error.code == "place.unknown" and error.facts.get("suggestions"):
+        return _filled(_DID_YOU_MEAN, language, error.facts)
     if error.code in ADVICE:
         return _filled(ADVICE[error.code], language, error.facts)
     return ""
