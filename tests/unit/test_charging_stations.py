@@ -307,18 +307,21 @@ async def test_an_import_does_not_undo_a_live_status_unless_its_source_says_so(
     assert stations.evse(OURS, "a-1")[1].status is EvseStatus.INOPERATIVE
 
 
-async def test_an_evse_may_move_but_not_stand_twice(store: Store, clock: HandClock) -> None:
+@pytest.mark.parametrize(("old", "new"), [("a", "b"), ("b", "a")])
+async def test_an_evse_may_move_but_not_stand_twice(
+    store: Store, clock: HandClock, old: str, new: str
+) -> None:
     stations = await Stations.open(OURS, clock, store)
-    await stations.put_own([site("a", evse("a-1"), evse("roving")), site("b")])
+    await stations.put_own([site(old, evse(f"{old}-1"), evse("roving")), site(new)])
     keys = await stations.evse_keys()
     with pytest.raises(Conflict) as caught:
-        await stations.put_own([site("b", evse("b-1"), evse("roving"))])
+        await stations.put_own([site(new, evse(f"{new}-1"), evse("roving"))])
     assert caught.value.code == "evse.at_another_location"
-    await stations.put_own([site("a", evse("a-1")), site("b", evse("b-1"), evse("roving"))])
+    await stations.put_own([site(old, evse(f"{old}-1")), site(new, evse(f"{new}-1"), evse("roving"))])
     again = await Stations.open(OURS, clock, store)
     for picture in (stations, again):
         location, moved = picture.evse(OURS, "roving")
-        assert (location.id, moved.status) == ("b", EvseStatus.AVAILABLE)
+        assert (location.id, moved.status) == (new, EvseStatus.AVAILABLE)
     assert await stations.evse_keys() == keys
 
 
@@ -381,6 +384,16 @@ async def test_many_at_once_leave_memory_and_database_alike(store: Store, clock:
     assert {one.coordinates.lat for one in found.all()} in ({-7.4}, {-5.4})
     assert all(one.evses[0].status is EvseStatus.CHARGING for one in found.all())
     assert isinstance(await first.evse_keys(), dict)
+
+
+async def test_the_same_import_by_many_at_once_is_taken_once(store: Store) -> None:
+    kept = LocationStore(store)
+    changes = await asyncio.gather(
+        *(kept.put_locations([site(f"s{number}") for number in range(20)], own=True) for _ in range(8))
+    )
+    assert sorted(one.inserted for one in changes) == [0] * 7 + [20]
+    assert sorted(one.unchanged for one in changes) == [0] + [20] * 7
+    assert sorted((await kept.evse_keys(OURS)).values()) == list(range(1, 21))
 
 
 def test_skipped_is_told_in_json() -> None:
