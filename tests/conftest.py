@@ -60,6 +60,8 @@ def _start_in_a_free_slot() -> EmbeddedPostgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL of this test process's own."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]  # what the user has set for another server
     server = _start_in_a_free_slot()
     yield server
     run_apart(server.stop())

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -43,7 +44,9 @@ SETTINGS: Mapping[str, str] = {
 }
 _NAP_S = 0.01
 _FAST_STOP_S = 60.0
-_REVIVALS = 10
+_LOOK_S = 0.1
+_REVIVALS = 10  # in a row
+_STABLE_S = 30.0  # who lived this long does not die at every start
 
 _log = structlog.get_logger("eletrovia.store")
 
@@ -54,10 +57,13 @@ class EmbeddedPostgres:
     It outlives us when we are killed, and the next ``start`` on the folder adopts it.
     """
 
-    def __init__(self, folder: StoreFolder, account: Account, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: StoreFolder, account: Account, settings: Mapping[str, str], timeout_s: float
+    ) -> None:
         self._folder = folder
         self._account = account
         self._settings = {**SETTINGS, **settings}
+        self._timeout_s = timeout_s
         self._socket_folder = Path()
         self._child: subprocess.Popen[bytes] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -90,7 +96,7 @@ class EmbeddedPostgres:
                 file=closed.filename,
                 do="choose another folder",
             ) from None
-        self = cls(folder, account, settings or {})
+        self = cls(folder, account, settings or {}, timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._bring_up()
@@ -137,6 +143,7 @@ class EmbeddedPostgres:
             await asyncio.wait([self._watch])
             self._watch = None
         await self._end()
+        self._folder.leave_socket_folder(self._socket_folder)
         self._folder.release()
 
     async def _end(self) -> None:
@@ -166,9 +173,11 @@ class EmbeddedPostgres:
         )
         if not made:
             await self._make_cluster(binaries)
-        self._folder.secret_of(OWNER)
         await self._launch(binaries)
-        await self._make_database()
+        try:
+            await self._make_database()
+        except psycopg.Error as failure:
+            raise self._failed("store.no_database", reason=str(failure).strip()) from failure
 
     async def _adopt(self, standing: Postmaster) -> bool:
         """Take over the server that a killed process of ours left running; False when there is none."""
@@ -181,16 +190,8 @@ class EmbeddedPostgres:
             now = read_postmaster(cluster)
             if now is not None and now.is_ready and now.socket_folder is not None:
                 self._socket_folder = now.socket_folder
-                try:
+                with suppress(psycopg.OperationalError):
                     await self._make_database()
-                except psycopg.OperationalError as refused:
-                    if refused.sqlstate == "28P01" or "password authentication failed" in str(refused):
-                        raise Denied(
-                            "store.secret_wrong",
-                            file=str(self._folder.secrets),
-                            do="put back the secret file that belongs to this data folder",
-                        ) from None
-                else:
                     return True
             await asyncio.sleep(_NAP_S)
         self.pid, self.adopted = 0, False
@@ -228,7 +229,7 @@ class EmbeddedPostgres:
             await _until(lambda: initdb.poll() is not None)
         finally:
             if initdb.poll() is None:
-                initdb.kill()
+                os.killpg(initdb.pid, signal.SIGKILL)
                 initdb.wait()
             password.unlink()
         if initdb.returncode != 0:
@@ -280,16 +281,31 @@ class EmbeddedPostgres:
 
     async def _make_database(self) -> None:
         """Our role and our database, unless a start before this one got as far."""
-        async with await psycopg.AsyncConnection.connect(
-            self.admin_url, autocommit=True, connect_timeout=10
-        ) as admin:
+        secret = self._folder.secret_of(OWNER)
+        async with await self._as_admin() as admin:
             role, database = await self._standing(admin)
-            secret = sql.Literal(self._folder.secret_of(OWNER))
             owner = sql.Identifier(OWNER)
             if not role:
-                await admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(owner, secret))
+                create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(owner, sql.Literal(secret))
+                await admin.execute(create)
             if not database:
                 await admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(owner, owner))
+
+    async def _as_admin(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
+        # The password outright: PGPASSWORD, if the user has set one, would go before the file's.
+        secret = self._folder.secret_of(ADMIN)
+        try:
+            return await psycopg.AsyncConnection.connect(
+                self.admin_url, password=secret, autocommit=True, connect_timeout=10
+            )
+        except psycopg.OperationalError as refused:
+            if "password authentication failed" in str(refused):
+                raise Denied(
+                    "store.secret_wrong",
+                    file=str(self._folder.secrets),
+                    do="put back the secret file that belongs to this data folder",
+                ) from None
+            raise
 
     async def _standing(self, admin: psycopg.AsyncConnection[tuple[object, ...]]) -> tuple[bool, bool]:
         found = await admin.execute(
@@ -303,18 +319,24 @@ class EmbeddedPostgres:
         return (bool(row[0]), bool(row[1])) if row else (False, False)
 
     async def _keep_alive(self) -> None:
-        """Start the server again when it dies unasked, so often and no more."""
-        for revival in range(_REVIVALS):
-            await _until(lambda: not self.is_alive, nap_s=0.2)
+        """Start the server again when it dies unasked, so often in a row and no more."""
+        in_a_row = 0
+        while in_a_row < _REVIVALS:
+            looks = 0
+            while self.is_alive:
+                await asyncio.sleep(_LOOK_S)
+                looks += 1
+            in_a_row = 1 if looks * _LOOK_S > _STABLE_S else in_a_row + 1
             _log.error("store.died", pid=self.pid, log=str(self._folder.log))
+            await asyncio.sleep(0 if in_a_row == 1 else min(0.1 * 2**in_a_row, 10))
             self._child = None
             try:
-                await self._bring_up()
+                async with asyncio.timeout(self._timeout_s):
+                    await self._bring_up()
                 _log.warning("store.revived", pid=self.pid)
-            except (EletroviaError, psycopg.Error) as failure:
+            except (EletroviaError, psycopg.Error, TimeoutError) as failure:
                 _log.error("store.not_revived", reason=str(failure))
-                await asyncio.sleep(min(0.2 * 2**revival, 10))
-        _log.critical("store.given_up", revivals=_REVIVALS, log=str(self._folder.log))
+        _log.critical("store.given_up", times=_REVIVALS, log=str(self._folder.log))
 
     def _failed(self, code: str, start: int | None = None, **facts: object) -> Unavailable:
         since = start if start is not None else max(0, self._folder.log_octets() - 4000)
@@ -328,7 +350,7 @@ class EmbeddedPostgres:
 
 
 async def _until(true: Callable[[], bool], nap_s: float = _NAP_S) -> None:
-    while not true():  # noqa: ASYNC110 - another process's end sets no event of ours
+    while not true():
         await asyncio.sleep(nap_s)
 
 

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -50,8 +51,9 @@ class StoreFolder:
 
         Raises: Conflict when another process holds it, or when the folder is full of other things.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
-        if not self._lock_file.exists() and any(self.home.iterdir()):
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        there = os.listdir(self.home)
+        if there and self._lock_file.name not in there:
             raise Conflict(
                 "store.folder_not_empty", folder=str(self.home), do="name a new or an empty folder"
             )
@@ -115,6 +117,12 @@ class StoreFolder:
                 ) from None
         outside.chmod(0o700)
         return outside
+
+    def leave_socket_folder(self, folder: Path) -> None:
+        """Leave nothing of ours outside once the server is gone."""
+        if folder.parent != self.home:
+            with suppress(OSError):
+                folder.rmdir()
 
     def make_secrets(self, account: Account) -> None:
         """New passwords, once, in the format of libpq's password file: URLs then need not carry them."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import select
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from eletrovia.base.errors import EletroviaError, Overloaded, Unavailable
+from eletrovia.base.errors import EletroviaError, Invalid, Overloaded, Unavailable
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -35,8 +37,9 @@ class Store:
         """Connect to ``url``, any PostgreSQL from 15 on.
 
         Units:  ``wait_s`` is how long a caller waits for a free connection.
-        Raises: Unavailable when the server does not answer, or is too old.
+        Raises: Unavailable when the server does not answer, or is too old; Invalid when ``url`` is no URL.
         """
+        url = _with_password(url)
         pool = AsyncConnectionPool(
             url,
             connection_class=Connection,
@@ -140,6 +143,24 @@ def constraint_of(error: BaseException) -> str | None:
 def is_gone(connection: Connection, failure: psycopg.Error) -> bool:
     """Whether ``failure`` means that the server left, not that it refused a statement."""
     return connection.closed or connection.broken or failure.sqlstate in _SERVER_GONE
+
+
+def _with_password(url: str) -> str:
+    """``url`` as libpq's key and value pairs, with the password from the file that it names, if any.
+
+    libpq reads such a file too, but lets PGPASSWORD, meant for some other server, go before it.
+    """
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as failure:
+        raise Invalid("store.url_malformed", reason=str(failure).strip()) from None
+    file, user = given.get("passfile"), given.get("user")
+    if file and user and not given.get("password"):
+        with suppress(OSError, UnicodeDecodeError):
+            for line in Path(str(file)).read_text().splitlines():
+                if line.startswith("*:*:*:") and line.split(":")[3] == user:
+                    given["password"] = line.split(":")[4]
+    return make_conninfo("", **given)
 
 
 async def _configure(connection: Connection) -> None:
