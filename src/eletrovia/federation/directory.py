@@ -6,6 +6,8 @@ This process is the only writer of these tables; a revocation is in memory befor
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from eletrovia.base.ids import new_secret
 from eletrovia.charging.location import split_operator_id
 from eletrovia.federation import store as rows
 from eletrovia.federation.doors import Doors, denied, sha256
-from eletrovia.federation.handshake import Handshake, base_url
+from eletrovia.federation.handshake import Handshake, base_url, broker_at
 from eletrovia.federation.store import InboundToken, Invitation, Peer, TokenKind
 from eletrovia.federation.wire import VERSION, Card, Credentials, Greeting, OperatorStatus
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _GRACE_S = 60.0  # how long a replaced token is still good: longer than any call in flight
+_MOST_NAME_CHARS = 200
 _OFFER_S = 60.0  # how long an offered token waits for the other side's answer
 
 
@@ -46,9 +49,19 @@ class Directory(Doors):
 
     async def load(self) -> None:
         """Read everything; once at the start."""
-        async with self._writing, self._store.transaction() as connection:
+        async with self._written() as connection:
             await rows.forget_expired(connection, self._clock.now())
-            await self._read(connection)
+
+    @asynccontextmanager
+    async def _written(self) -> AsyncIterator[rows.Connection]:
+        """A transaction, after which memory is what the database says, whether it was committed or not."""
+        async with self._writing:
+            try:
+                async with self._store.transaction() as connection:
+                    yield connection
+            finally:
+                async with self._store.connection() as connection:
+                    await self._read(connection)
 
     async def _read(self, connection: rows.Connection) -> None:
         self._peers = {peer.operator_id: peer for peer in await rows.peers(connection)}
@@ -95,9 +108,8 @@ class Directory(Doors):
             made_at=now,
             expires_at=now + timedelta(seconds=valid_s),
         )
-        async with self._writing, self._store.transaction() as connection:
+        async with self._written() as connection:
             await rows.add_invitation(connection, invitation)
-            await self._read(connection)
         return token
 
     async def join(self, url: str, registration_token: str) -> Peer:
@@ -115,6 +127,7 @@ class Directory(Doors):
             mqtt_url=greeting.operator.mqtt_url,
         )
         self._not_ourselves(card)
+        broker_at(card.mqtt_url)
         known = self._peers.get(card.operator_id)
         if known is not None and known.status is OperatorStatus.ACTIVE:
             raise Conflict("operator.already_partner", operator_id=card.operator_id)
@@ -130,19 +143,17 @@ class Directory(Doors):
     async def _exchange(self, card: Card, token: str, *, change: bool) -> Peer:
         offered, inbound = self._offer(card.operator_id, expires_in_s=_OFFER_S)
         hashes = [one.token_sha256 for one in inbound]
-        async with self._writing, self._store.transaction() as connection:
+        async with self._written() as connection:
             await rows.add_invited(connection, card, self._clock.now())
             await rows.add_tokens(connection, inbound)
-            await self._read(connection)
         try:
             theirs = await self._handshake.offer(card.base_url, token, offered, change=change)
             if theirs.operator.operator_id != card.operator_id:
                 raise Denied("operator.not_who_it_says", operator_id=card.operator_id)
             await self._handshake.greet(card.base_url, theirs.token)
         except EletroviaError:
-            async with self._writing, self._store.transaction() as connection:
+            async with self._written() as connection:
                 await rows.drop_tokens(connection, hashes)
-                await self._read(connection)
             raise
         return await self._activate(card, theirs, settle=hashes)
 
@@ -223,6 +234,9 @@ class Directory(Doors):
     def _checked(self, theirs: Credentials) -> Card:
         self._not_ourselves(theirs.operator)
         base_url(theirs.operator.base_url)
+        broker_at(theirs.operator.mqtt_url)
+        if len(theirs.operator.name) > _MOST_NAME_CHARS:
+            raise Invalid("operator.name_too_long", most=_MOST_NAME_CHARS)
         if min(len(theirs.token), len(theirs.mqtt_password)) < 32:
             raise Invalid("operator.secret_too_short", least=32)
         return theirs.operator
@@ -234,7 +248,7 @@ class Directory(Doors):
 
     async def _answer(self, card: Card, theirs: Credentials, *, invitation: bytes | None) -> Credentials:
         ours, inbound = self._offer(card.operator_id, expires_in_s=None)
-        async with self._writing, self._store.transaction() as connection:
+        async with self._written() as connection:
             now = self._clock.now()
             if invitation is not None and not await rows.use_invitation(
                 connection, invitation, card.operator_id, now
@@ -242,16 +256,14 @@ class Directory(Doors):
                 raise denied()
             await rows.activate(connection, self._peer(card, theirs, now))
             await rows.add_tokens(connection, inbound)
-            await self._read(connection)
         self._tell(card.operator_id)
         return ours
 
     async def _activate(self, card: Card, theirs: Credentials, *, settle: list[bytes]) -> Peer:
-        async with self._writing, self._store.transaction() as connection:
+        async with self._written() as connection:
             now = self._clock.now()
             await rows.activate(connection, self._peer(card, theirs, now))
             await rows.settle_tokens(connection, card.operator_id, settle, now + timedelta(seconds=_GRACE_S))
-            await self._read(connection)
         self._tell(card.operator_id)
         return self._peers[card.operator_id]
 
@@ -274,15 +286,12 @@ class Directory(Doors):
             if token.operator_id == operator_id and token.made_at >= made_at
         ]
         end = self._clock.now() + timedelta(seconds=_GRACE_S)
-        async with self._writing, self._store.transaction() as connection:
+        async with self._written() as connection:
             await rows.settle_tokens(connection, operator_id, newest, end)
-            await self._read(connection)
 
     async def _revoke(self, operator_id: str) -> None:
         self._shut(operator_id)
-        async with self._writing:
+        async with self._written() as connection:
             self._shut(operator_id)  # a write that was under way may have read it back in
-            async with self._store.transaction() as connection:
-                await rows.revoke(connection, operator_id, self._clock.now())
-                await self._read(connection)
+            await rows.revoke(connection, operator_id, self._clock.now())
         self._tell(operator_id)

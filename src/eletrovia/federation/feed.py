@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from urllib.parse import urlsplit
 
 import aiomqtt
 import structlog
@@ -18,6 +17,7 @@ from eletrovia.charging.tariff import Tariff
 from eletrovia.federation.client import FederationClient
 from eletrovia.federation.continuity import Continuity
 from eletrovia.federation.doors import Doors
+from eletrovia.federation.handshake import broker_at
 from eletrovia.federation.store import Peer
 
 _log = structlog.get_logger(__name__)
@@ -178,13 +178,10 @@ class _Line:
             pause_s = min(_PAUSE_LONGEST_S, pause_s * 1.7)
 
     def _connection(self) -> aiomqtt.Client:
-        parts = urlsplit(self._peer.mqtt_url)
-        if parts.scheme not in ("mqtt", "mqtts") or parts.hostname is None:
-            raise Invalid("operator.mqtt_url_malformed", mqtt_url=self._peer.mqtt_url)
-        secure = parts.scheme == "mqtts"
+        host, port, secure = broker_at(self._peer.mqtt_url)
         return aiomqtt.Client(
-            parts.hostname,
-            parts.port or (8883 if secure else 1883),
+            host,
+            port,
             username=self._feed._own,
             password=self._peer.outbound_mqtt_password,
             # A fixed id would let anybody who guesses it push us out.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -24,6 +25,19 @@ def base_url(url: str) -> str:
     if _URL.fullmatch(url) is None:
         raise Invalid("operator.url_malformed", url=url, expected="http(s)://host[:port]")
     return url.rstrip("/")
+
+
+def broker_at(url: str) -> tuple[str, int, bool]:
+    """Host, port and whether TLS is spoken, of ``mqtt(s)://host:port``. Raises: Invalid."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    secure = parts.scheme == "mqtts"
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.username is not None:
+        raise Invalid("operator.mqtt_url_malformed", url=url, expected="mqtt(s)://host:port")
+    return parts.hostname, port or (8883 if secure else 1883), secure
 
 
 async def whole(response: aiohttp.ClientResponse, most_octets: int) -> bytes:

@@ -233,7 +233,7 @@ class Side:
             self._socket = _listen(self.port)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         async with asyncio.timeout(5):
-            while not self._server.started:  # noqa: ASYNC110
+            while not self._server.started:
                 await asyncio.sleep(0.01)
 
     async def fall_silent(self) -> None:
@@ -355,7 +355,7 @@ def eventually() -> Callable[..., object]:
     async def wait(true: Callable[[], bool], within_s: float = 5.0) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while not true():  # noqa: ASYNC110
+                while not true():
                     await asyncio.sleep(0.01)
         assert true()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import msgspec
+import psycopg
 import pytest
 
 from eletrovia.base.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from eletrovia.federation import store
 from eletrovia.federation.directory import Directory
-from eletrovia.federation.handshake import Handshake, base_url
+from eletrovia.federation.handshake import Handshake, base_url, broker_at
 from eletrovia.federation.live import partner_grant
 from eletrovia.federation.wire import Card, Credentials, OperatorStatus
 
@@ -113,11 +116,9 @@ async def test_nobody_joins_in_another_operators_name(car, man) -> None:
     token = await car.directory.invite(60)
     lent, inbound = man.directory._offer("BR*CAR", expires_in_s=None)
     async with man.directory._store.transaction() as connection:
-        from eletrovia.federation import store
-
         await store.add_invited(connection, car.directory.own, man.clock.now())
         await store.add_tokens(connection, inbound)
-        await man.directory._read(connection)
+    await man.directory.load()
     card = Card(operator_id="BR*SER", name="x", base_url=man.url, mqtt_url="mqtt://127.0.0.1:1")
     with pytest.raises(Denied) as denied:
         await Handshake().offer(
@@ -252,10 +253,8 @@ async def test_a_change_whose_answer_was_lost_locks_nobody_out(partners) -> None
     old = token_for(man, "BR*CAR")
     offered, inbound = man.directory._offer("BR*CAR", expires_in_s=60)
     async with man.directory._store.transaction() as connection:
-        from eletrovia.federation import store
-
         await store.add_tokens(connection, inbound)
-        await man.directory._read(connection)
+    await man.directory.load()
     await Handshake().offer(man.directory.partner("BR*CAR").base_url, old, offered, change=True)
     car.clock.ahead += timedelta(hours=1)  # the answer never came: we go on with what we have
     assert await man.client.tariffs("BR*CAR") == car.stations.tariffs
@@ -291,3 +290,65 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 )
 def test_an_address_is_kept_without_its_last_slash(url: str) -> None:
     assert base_url(url) == url.rstrip("/")
+
+
+async def test_a_join_whose_answer_was_lost_is_repeated_with_a_new_invitation(car, man) -> None:
+    """Carcará has us as a partner, we do not have it: a new invitation puts that right."""
+    offered, inbound = man.directory._offer("BR*CAR", expires_in_s=60)
+    async with man.directory._store.transaction() as connection:
+        await store.add_invited(connection, car.directory.own, man.clock.now())
+        await store.add_tokens(connection, inbound)
+    await man.directory.load()
+    await Handshake().offer(car.url, await car.directory.invite(60), offered)
+    assert [peer.status for peer in car.directory.cards()] == ["active"]
+    assert [peer.status for peer in man.directory.cards()] == ["invited"]
+    with pytest.raises(Denied):  # invited is not yet in
+        man.directory.authenticate(offered.token)
+    await man.directory.join(car.url, await car.directory.invite(60))
+    assert await man.client.tariffs("BR*CAR") == car.stations.tariffs
+    assert await car.client.tariffs("BR*MAN") == man.stations.tariffs
+
+
+@pytest.mark.parametrize("change", [{"mqtt_url": "http://a"}, {"name": "x" * 201}, {"base_url": "x"}])
+async def test_a_card_that_cannot_be_right_is_refused(car, change) -> None:
+    card = Card(operator_id="BR*SER", name="x", base_url="http://127.0.0.1:9", mqtt_url="mqtt://127.0.0.1:1")
+    offered = Credentials(
+        operator=msgspec.structs.replace(card, **change), token=SECRET, mqtt_password=SECRET
+    )
+    with pytest.raises(Invalid):
+        await Handshake().offer(car.url, await car.directory.invite(60), offered)
+
+
+def test_a_brokers_address_is_read_with_its_usual_port() -> None:
+    assert broker_at("mqtt://carcara:1884") == ("carcara", 1884, False)
+    assert broker_at("mqtts://carcara") == ("carcara", 8883, True)
+    for url in ("carcara:1883", "mqtt://", "mqtt://u:p@carcara", "mqtt://carcara:99999", "ws://carcara"):
+        with pytest.raises(Invalid):
+            broker_at(url)
+
+
+async def test_what_stands_is_named_in_the_database(car) -> None:
+    """Each constraint refuses what it says, by its name."""
+    operator, token, invitation = (
+        f"INSERT INTO federation_{table} VALUES" for table in ("operators", "tokens", "invitations")
+    )
+    broken = {
+        "federation_operators_id_shape": f"{operator} ('car', '', '', '', 'invited', %(now)s)",
+        "federation_operators_status_known": f"{operator} ('BR*XYZ', '', '', '', 'x', %(now)s)",
+        "federation_operators_credentials_while_active": (
+            f"{operator} ('BR*XYZ', '', '', '', 'active', %(now)s)"
+        ),
+        "federation_tokens_operator_known": f"{token} (sha256('x'), 'BR*XYZ', 'rest', %(now)s)",
+        "federation_tokens_is_sha256": f"{token} ('x', 'BR*XYZ', 'rest', %(now)s)",
+        "federation_tokens_kind_known": f"{token} (sha256('x'), 'BR*XYZ', 'x', %(now)s)",
+        "federation_invitations_expires_later": f"{invitation} (sha256('x'), NULL, %(now)s, %(now)s)",
+        "federation_invitations_used_by_the_named": (
+            f"{invitation} (sha256('x'), 'BR*XYZ', %(now)s, %(now)s + interval '1 h', %(now)s, 'BR*ABC')"
+        ),
+    }
+    now = car.clock.now()
+    for name, statement in broken.items():
+        with pytest.raises(psycopg.IntegrityError) as refused:
+            async with car.directory._store.connection() as connection:
+                await connection.execute(statement, {"now": now})
+        assert refused.value.diag.constraint_name == name
