@@ -120,7 +120,7 @@ def test_variables_of_orchestrators_and_of_the_command_line_are_no_settings() ->
         ("[booking]\nhold_ttl_s = 0\n", "booking.hold_ttl_s"),
         ("[booking]\ndeadline_s = inf\n", "booking.deadline_s"),
         ("[booking]\ndeadline_s = nan\n", "booking.deadline_s"),
-        ("[planning]\nreserve_soc = 1.0\n", "planning.reserve_soc"),
+        ("[booking]\ncancel_fee_share = 1.5\n", "booking.cancel_fee_share"),
         ('[operator]\nid = "BRCAR"\n', "operator.id"),
         ('[log]\nlevel = "loud"\n', "log.level"),
     ],

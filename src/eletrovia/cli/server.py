@@ -176,7 +176,7 @@ class Server:
                 raise error_of(refused.code, refused.read(_ANSWER_MAX_OCTETS), self.url) from None
         except (URLError, TimeoutError, ssl.SSLError, ConnectionError, http.client.HTTPException) as silent:
             reason = getattr(silent, "reason", silent)
-            told = str(reason) or type(reason).__name__
+            told = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
             raise Unavailable("server.no_answer", url=self.url, reason=told) from None
 
     def _access_token(self, *, anew: bool = False) -> str:
@@ -190,6 +190,7 @@ class Server:
             except Denied:
                 self._keep(None)
         if self._login is None:
+            self._send("GET", "/healthz", None, {}, _TIMEOUT_S)  # a server that is down is the better news
             raise Denied("login.needed", url=self.url)
         return self._take({"email": self._login.email, "password": self._login.password})
 

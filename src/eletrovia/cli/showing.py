@@ -14,6 +14,7 @@ from eletrovia.cli.parts import parts_of, totals_of
 from eletrovia.cli.sentences import reason_of
 from eletrovia.cli.terminal import Terminal
 from eletrovia.cli.timeline import Timeline
+from eletrovia.cli.zone import clock_time
 
 _STYLES = {
     TripState.CONFIRMED: "bold green",
@@ -106,7 +107,7 @@ def _others(terminal: Terminal, itineraries: list[Itinerary], heading: str) -> N
         totals = totals_of(way, parts_of(way))
         table.add_row(
             f"{way.departs_at.astimezone(terminal.zone):%H:%M}",
-            f"{way.arrives_at.astimezone(terminal.zone):%H:%M}",
+            clock_time(way.arrives_at, terminal.zone, since=way.departs_at),
             str(len(way.stops)),
             " ".join(dict.fromkeys(stop.operator_id for stop in way.stops)),
             duration(totals.charge_minutes),

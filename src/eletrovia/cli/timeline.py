@@ -14,7 +14,7 @@ from eletrovia.booking.trip import Itinerary
 from eletrovia.cli.numbers import duration, money, number, percent
 from eletrovia.cli.parts import Kind, Part, parts_of, totals_of
 from eletrovia.cli.sentences import sentence
-from eletrovia.cli.zone import zone_name
+from eletrovia.cli.zone import clock_time, zone_name
 from eletrovia.people.account import Language
 
 STYLES: Final = {Kind.DRIVE: "blue", Kind.WAIT: "yellow", Kind.CHARGE: "green"}
@@ -57,10 +57,7 @@ class Timeline:
         return sentence(key, self._language, facts)
 
     def _clock(self, moment: datetime) -> str:
-        """The time of day, with how many days after the departure."""
-        local = moment.astimezone(self._zone)
-        days = (local.date() - self._itinerary.departs_at.astimezone(self._zone).date()).days
-        return f"{local:%H:%M}" + (f" +{days}" if days else "")
+        return clock_time(moment, self._zone, since=self._itinerary.departs_at)
 
     def _day(self, moment: datetime) -> str:
         local = moment.astimezone(self._zone)

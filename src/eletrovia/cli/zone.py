@@ -48,6 +48,13 @@ def zone_name(zone: tzinfo, at: datetime) -> str:
     return f"{zone}, UTC{sign}{offset[1:3]}:{offset[3:5]}"
 
 
+def clock_time(moment: datetime, zone: tzinfo, *, since: datetime) -> str:
+    """``00:09 +1``: the time of day, with how many days after ``since`` where it is another day."""
+    local = moment.astimezone(zone)
+    days = (local.date() - since.astimezone(zone).date()).days
+    return f"{local:%H:%M}" + (f" +{days}" if days else "")
+
+
 def departure(written: str, zone: tzinfo, now: datetime) -> datetime:
     """A moment as people write it: ISO 8601, or ``2026-12-01 08:00`` or ``08:00`` on the user's own clock.
 

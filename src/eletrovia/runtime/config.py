@@ -78,7 +78,6 @@ class PlanningSection(Struct, frozen=True, kw_only=True):
 
     roads_file: str
     max_leg_km: Annotated[float, Meta(gt=0)]
-    reserve_soc: Annotated[float, Meta(ge=0, lt=1)]
 
 
 class LogSection(Struct, frozen=True, kw_only=True):
