@@ -21,7 +21,7 @@ from eletrovia.bus.process import ServerProcess, answers, port_free
 
 async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not true():  # noqa: ASYNC110
+        while not true():
             await asyncio.sleep(0.01)
 
 

@@ -7,7 +7,6 @@ already in stay in.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -25,6 +24,7 @@ from eletrovia.bus.connections import Connections
 from eletrovia.bus.embedded import CalloutAccess
 from eletrovia.bus.layout import AUTH_TIMEOUT_S, INTERNAL_USERS
 from eletrovia.bus.line import Line
+from eletrovia.bus.subscription import end_subscription
 
 _log = logging.getLogger(__name__)
 
@@ -116,8 +116,7 @@ class Callout:
             return
         self._line.unbind(self)
         if self._bound is not None:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await self._bound.unsubscribe()
+            await end_subscription(self._bound)
         while self._running:
             await asyncio.wait(self._running)
         if self._connections is not None:

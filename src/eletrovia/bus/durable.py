@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
@@ -25,13 +24,14 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from eletrovia.base.errors import Invalid
+from eletrovia.bus.subscription import end_subscription
 from eletrovia.bus.topic import is_level, subjects_of, topic_of
 
 _log = logging.getLogger(__name__)
 
 DurableHandler = Callable[[str, bytes, int], Awaitable[None]]
 
-_ACK, _TERM, _PROGRESS = b"+ACK", b"+TERM", b"+WPI"
+_ACK, _BACK, _TERM, _PROGRESS = b"+ACK", b"-NAK", b"+TERM", b"+WPI"
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.2, 10.0
 _REMEMBERED = 10_000
 
@@ -152,8 +152,7 @@ class Durable:
         self._closing = True
         self._forget(self)
         if self._bound is not None:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await self._bound.unsubscribe()
+            await end_subscription(self._bound)
         while not self._waiting.empty():
             await self._give_back(self._waiting.get_nowait(), 0.0)
             self._waiting.task_done()
@@ -172,7 +171,9 @@ class Durable:
         elif topic_of(message.subject) is None:
             self._counts["malformed"] += 1
             await self._send(message.reply, _TERM)
-        elif not self._closing:
+        elif self._closing:
+            await self._send(message.reply, _BACK)
+        else:
             self._held[key] = _Held(message, facts.num_delivered or 1)
             self._waiting.put_nowait(key)
 

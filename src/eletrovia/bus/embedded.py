@@ -168,6 +168,11 @@ class EmbeddedNats:
             _log.info("broker found running, taken over", extra={"pid": left.pid})
             return True
         await left.end(patience_s=_ADOPT_S)
+        # A killed process is gone a moment before its ports are; the next should have the same ones.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ADOPT_S):
+                while not all(port_free(at, port) for _, at, port in _listeners(self.ports, self.host)):
+                    await asyncio.sleep(POLL_S)
         return False
 
     async def _start_fresh(self, wanted: BusPorts, timeout_s: float) -> None:

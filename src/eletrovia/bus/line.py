@@ -119,7 +119,7 @@ class Line:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while self._client is None or self._buffer or not self._client.is_connected:  # noqa: ASYNC110
+                while self._client is None or self._buffer or not self._client.is_connected:
                     await asyncio.sleep(0.02)
                 await self._client.flush(timeout=max(1, round(timeout_s)))
         except (nats.errors.Error, OSError, TimeoutError) as problem:

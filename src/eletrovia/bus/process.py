@@ -73,7 +73,7 @@ class ServerProcess:
                 os.kill(self.pid, number)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
-                    while self.alive():  # noqa: ASYNC110 - a process that is not our child tells nobody
+                    while self.alive():
                         await asyncio.sleep(POLL_S)
 
 

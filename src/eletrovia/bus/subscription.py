@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 Handler = Callable[[str, bytes], Awaitable[None]]
 
 MAX_WAITING = 65_536
+_GOODBYE_S = 5.0
 
 
 class Subscription:
@@ -55,8 +56,7 @@ class Subscription:
         """Takes no more messages, and waits until those that came are handled."""
         self._forget(self)
         for bound in self._bound:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await bound.unsubscribe()
+            await end_subscription(bound)
         self._bound = []
         await self._waiting.join()
         for hand in self._hands:
@@ -84,3 +84,10 @@ class Subscription:
                 _log.exception("handler failed", extra={"topic": topic})
             finally:
                 self._waiting.task_done()
+
+
+async def end_subscription(bound: NatsSubscription) -> None:
+    """Ends the broker's sending, and takes what it had sent before it heard of that."""
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        async with asyncio.timeout(_GOODBYE_S):
+            await bound.drain()  # type: ignore[no-untyped-call]
