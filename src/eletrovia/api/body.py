@@ -34,7 +34,7 @@ def misread(error: msgspec.ValidationError) -> Invalid:
         if found is not None:
             name = found.group(1)
             return Invalid(code, field=f"{at}.{name}" if at else name)
-    return Invalid("body.wrong_type", field=at, problem=problem)
+    return Invalid("body.wrong_type", field=at or "$", problem=problem)
 
 
 def decode_strictly(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw) -> Any:

@@ -10,6 +10,7 @@ import msgspec
 from litestar import MediaType, Request, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.params import FromPath
 from swagger_ui_bundle import swagger_ui_path
 
 # The page needs these three of the bundle and nothing else.
@@ -75,7 +76,7 @@ class DocsPage(OpenAPIRenderPlugin):
             return Response(self._document_3_0, media_type="application/json")
 
         @get("/docs/{name:str}", include_in_schema=False)
-        async def asset(name: str) -> Response[bytes]:
+        async def asset(name: FromPath[str]) -> Response[bytes]:
             if name == "start.js":
                 return Response(_START.encode(), media_type="text/javascript; charset=utf-8")
             if name not in ASSETS:

@@ -13,7 +13,7 @@ from eletrovia.api.problems import MEDIA_TYPE, Problem
 SIGNED_IN: Final[list[SecurityRequirement]] = [{SCHEME: []}]
 
 _SAID: Final = {
-    400: "The body is not JSON.",
+    400: "The body is not JSON, or the address holds what none may.",
     401: "No access token, or not a good one: log in.",
     403: "Known, but not allowed.",
     404: "No such thing, or none that you may know of.",
@@ -25,8 +25,8 @@ _SAID: Final = {
     503: "A part that is needed does not answer now.",
 }
 
-_ALWAYS: Final = (500, 503)
-_BODY: Final = (400, 413, 422)
+_ALWAYS: Final = (400, 500, 503)
+_BODY: Final = (413, 422)
 
 
 def problems(*statuses: int, body: bool = False, signed_in: bool = False) -> dict[int, ResponseSpec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, Final
 
@@ -35,12 +36,17 @@ STATUS_BY_CODE: Final = {
 }
 
 # Denied because nobody knows yet who asks, not because of who it is: 401, with a challenge.
-UNKNOWN_WHO: Final = ("token.", "login.", "credentials.")
+UNKNOWN_WHO: Final = ("token.", "login.", "federation.denied")
+
+OUR_OWN: Final = ("store.", "bus.", "config.", "lane.")
+"""Errors whose facts tell of this machine, its addresses and folders: for the log, not for whoever asks."""
 
 RETRY_AFTER_S: Final = 1
 """Said with 429 and 503 where the error does not know better."""
 
 _LITESTAR: Final = {400: "body.malformed", 401: "token.missing", 404: "route.unknown", 413: "body.too_large"}
+
+_MISSING: Final = re.compile(r"Missing required (\w+) parameter '([^']+)'")
 
 log = structlog.get_logger("eletrovia.api")
 
@@ -90,14 +96,18 @@ def problem_response(
 ) -> Response[bytes]:
     """``error`` as the answer to ``request``, in its language."""
     status = status_of(error)
+    facts = error.facts
+    if error.code.startswith(OUR_OWN):
+        log.warning("part_failed", error=str(error), path=request.scope["path"])
+        facts = {}
     language = language_of(request.headers.get("accept-language", "")[:200])
     problem = Problem(
         type=f"urn:eletrovia:problem:{error.code}",
         title=title(error.kind, status, language),
         status=status,
-        detail=sentence(error.code, error.kind, error.facts, language),
+        detail=sentence(error.code, error.kind, facts, language),
         code=error.code,
-        facts=error.facts,
+        facts=facts,
         instance=request.scope["path"],
         incident=incident,
         trip=trip,
@@ -174,6 +184,8 @@ def _misread(error: ValidationException) -> EletroviaError:
         }
         for item in said
     ]
+    if not at and (missing := _MISSING.search(error.detail)) is not None:
+        return Invalid("parameter.missing", **{"in": missing.group(1), "field": missing.group(2)})
     if not at:
         return Invalid("parameter.invalid", field="", problem=error.detail)
     return Invalid("parameter.invalid", **at[0], all=at)

@@ -48,7 +48,7 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 
-# One line per code would hide the pairs; each is English, then Portuguese.
+# Each is English, then Portuguese. "code/reason" goes before "code" where the facts say so.
 SENTENCES: Final[dict[str, tuple[str, str]]] = {
     # -- the request itself
     "body.malformed": (
@@ -73,6 +73,7 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "The parameter “{field}” is wrong: {problem}.",
         "O parâmetro “{field}” está errado: {problem}.",
     ),
+    "parameter.missing": ("The parameter “{field}” is missing.", "Falta o parâmetro “{field}”."),
     "path.malformed": ("The address holds a NUL character.", "O endereço contém um caractere NUL."),
     "route.unknown": ("There is nothing at {path}.", "Não há nada em {path}."),
     "route.method_not_allowed": ("{path} does not know {method}.", "{path} não conhece {method}."),
@@ -148,6 +149,42 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "A viagem não está confirmada: está {state}.",
     ),
     "trip.no_way": ("No way was found for this trip.", "Nenhum caminho foi encontrado para esta viagem."),
+    "trip.no_way/unreachable": ("No road leads there.", "Nenhuma estrada leva até lá."),
+    "trip.no_way/battery": (
+        "The battery falls {short_km} km short between {after} and {before}.",
+        "A bateria fica {short_km} km aquém entre {after} e {before}.",
+    ),
+    "trip.no_way/occupied": (
+        "There is a way, but no station on it is free long enough.",
+        "Há um caminho, mas nenhuma estação nele fica livre por tempo suficiente.",
+    ),
+    "trip.taken": (
+        "Others were first at a stop, {attempts} times in a row. Nothing is booked.",
+        "Outros chegaram antes a uma parada, {attempts} vezes seguidas. Nada foi reservado.",
+    ),
+    "trip.operators_unreachable": (
+        "These operators do not answer: {unreachable_operators}. Nothing is booked.",
+        "Estas operadoras não respondem: {unreachable_operators}. Nada foi reservado.",
+    ),
+    "trip.interrupted": (
+        "The booking was interrupted. Nothing is booked.",
+        "A reserva foi interrompida. Nada foi reservado.",
+    ),
+    "trip.moved_on": ("The trip has moved on meanwhile.", "A viagem já seguiu adiante."),
+    "trip.attempts_out_of_range": (
+        "The number of attempts is at least 1, not {attempts}.",
+        "O número de tentativas é no mínimo 1, não {attempts}.",
+    ),
+    "trip.departure_past": ("The departure {departs_at} is past.", "A partida {departs_at} já passou."),
+    "trip.currencies_differ": (
+        "The stops are sold in several currencies: {currencies}.",
+        "As paradas são vendidas em moedas diferentes: {currencies}.",
+    ),
+    "plan.too_many_ways": (
+        "There are too many ways to weigh; try a shorter trip.",
+        "Há caminhos demais para comparar; tente uma viagem mais curta.",
+    ),
+    "roads.no_way": ("No road leads from one to the other.", "Nenhuma estrada liga um ao outro."),
     "trip.soc_out_of_range": (
         "A battery's state of charge is {allowed}, not {soc}.",
         "A carga da bateria vai de {allowed}, não {soc}.",
@@ -162,13 +199,19 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
     ),
     "trip.too_many_streams": ("Too many event streams are open.", "Há fluxos de eventos demais abertos."),
     # -- places, cars, stations
-    "place.unknown": ("There is no place called “{name}” here.", "Não há lugar chamado “{name}” aqui."),
+    "place.unknown": (
+        "There is no place called “{text}” here; alike are: {suggestions}.",
+        "Não há lugar chamado “{text}” aqui; parecidos: {suggestions}.",
+    ),
     "point.off_globe": ("{lat}, {lon} is not on the Earth.", "{lat}, {lon} não fica na Terra."),
     "point.malformed": (
         "A point is written as latitude,longitude in degrees.",
         "Um ponto se escreve latitude,longitude em graus.",
     ),
-    "vehicle.unknown": ("There is no such car model.", "Esse modelo de carro não existe."),
+    "vehicle.unknown": (
+        "There is no car model “{vehicle_id}”; alike are: {suggestions}.",
+        "Não há modelo de carro “{vehicle_id}”; parecidos: {suggestions}.",
+    ),
     "vehicle.impossible": ("No car has such numbers.", "Nenhum carro tem tais números."),
     "vehicle.curve_malformed": (
         "A charge curve's points rise in state of charge from 0 to 1, with powers above 0.",
@@ -178,6 +221,55 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
     "location.not_ours": (
         "The station belongs to {operator_id}; only {ours} is kept here.",
         "A estação é de {operator_id}; aqui só se guardam as de {ours}.",
+    ),
+    "location.id_malformed": (
+        "“{id}” is no station's id; it is {expected}.",
+        "“{id}” não é id de estação; ele é {expected}.",
+    ),
+    "location.duplicated": (
+        "The station {location_id} is named twice.",
+        "A estação {location_id} aparece duas vezes.",
+    ),
+    "evse.unknown": ("There is no charging point {uid}.", "Não há ponto de recarga {uid}."),
+    "evse.uid_malformed": (
+        "“{uid}” is no charging point's uid; it is {expected}.",
+        "“{uid}” não é uid de ponto de recarga; ele é {expected}.",
+    ),
+    "evse.id_malformed": (
+        "“{evse_id}” is no charging point's id; it looks like {expected}.",
+        "“{evse_id}” não é id de ponto de recarga; ele tem a forma {expected}.",
+    ),
+    "evse.no_connectors": (
+        "The charging point {uid} has no connector.",
+        "O ponto de recarga {uid} não tem conector.",
+    ),
+    "evse.uid_duplicated": (
+        "The charging point {uid} stands at {also_at} already.",
+        "O ponto de recarga {uid} já está em {also_at}.",
+    ),
+    "evse.id_duplicated": (
+        "The charging point id {evse_id} stands at {also_at} already.",
+        "O id de ponto de recarga {evse_id} já está em {also_at}.",
+    ),
+    "evse.id_taken": (
+        "A charging point has this id already: {detail}.",
+        "Um ponto de recarga já tem esse id: {detail}.",
+    ),
+    "evse.claimed_twice": (
+        "The charging point {uid} is claimed by two stations: {at}.",
+        "O ponto de recarga {uid} aparece em duas estações: {at}.",
+    ),
+    "evse.at_another_location": (
+        "The charging point {uid} stands at another station: {at}.",
+        "O ponto de recarga {uid} está em outra estação: {at}.",
+    ),
+    "connector.power_missing": (
+        "The connector {connector} of {uid} names no power.",
+        "O conector {connector} de {uid} não diz a potência.",
+    ),
+    "document.nul": (
+        "The text of {id} holds a NUL character.",
+        "O texto de {id} contém um caractere NUL.",
     ),
     "tariff.negative": ("A price or tax cannot be negative.", "Preço ou imposto não pode ser negativo."),
     "id.not_plain": (
@@ -198,8 +290,8 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
     "operator.unknown": ("There is no operator {operator_id} here.", "Não há operadora {operator_id} aqui."),
     "operator.unreachable": ("The operator at {url} does not answer.", "A operadora em {url} não responde."),
     "operator.refused_us": (
-        "The operator at {url} refused us; is the registration token still good?",
-        "A operadora em {url} nos recusou; o token de registro ainda vale?",
+        "The operator at {url} refused us; the registration token may be used up.",
+        "A operadora em {url} nos recusou; o token de registro pode já ter sido usado.",
     ),
     "operator.already_partner": ("{operator_id} is a partner already.", "{operator_id} já é parceira."),
     "operator.is_ourselves": (
@@ -227,6 +319,36 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
     "invitation.validity_out_of_range": (
         "An invitation is good for {allowed} seconds.",
         "Um convite vale por {allowed} segundos.",
+    ),
+    "operator.name_too_long": (
+        "An operator's name has at most {most} characters.",
+        "O nome de uma operadora tem no máximo {most} caracteres.",
+    ),
+    "operator.answer_too_long": (
+        "The operator at {url} answered at too great a length.",
+        "A operadora em {url} respondeu com dados demais.",
+    ),
+    "operator.mqtt_url_malformed": (
+        "“{mqtt_url}” is no address of a broker.",
+        "“{mqtt_url}” não é endereço de um broker.",
+    ),
+    "federation.not_the_caller": (
+        "An operator speaks for itself only, not for {said}.",
+        "Uma operadora só fala por si mesma, não por {said}.",
+    ),
+    "federation.post_only": ("Only POST is known here.", "Aqui só se conhece POST."),
+    "federation.body_missing": ("A batch is required.", "É preciso enviar um lote."),
+    "federation.credentials_malformed": (
+        "The credentials cannot be read: {detail}.",
+        "As credenciais não podem ser lidas: {detail}.",
+    ),
+    "decision.none_yet": (
+        "Nothing is decided yet for attempt {attempt} at {trip_id}.",
+        "Ainda nada foi decidido para a tentativa {attempt} de {trip_id}.",
+    ),
+    "hold.too_contended": (
+        "Too many want this slot at once; try again soon.",
+        "Gente demais quer esse horário ao mesmo tempo; tente de novo daqui a pouco.",
     ),
     "federation.denied": (
         "The operator's credentials are not good here.",
@@ -267,6 +389,16 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "Uma vaga fica presa por {allowed} segundos, não {ttl_s}.",
     ),
     # -- the machine
+    "store.unreachable": ("The database does not answer now.", "O banco de dados não responde agora."),
+    "store.busy": (
+        "The database is busy; try again soon.",
+        "O banco de dados está ocupado; tente de novo daqui a pouco.",
+    ),
+    "store.outcome_unknown": (
+        "The database went away in the middle; it may be done or not. Ask before you repeat it.",
+        "O banco de dados caiu no meio; pode ter sido feito ou não. Pergunte antes de repetir.",
+    ),
+    "store.closed": ("The server is shutting down.", "O servidor está sendo desligado."),
     "lane.full": (
         "Too much is waiting already; try again soon.",
         "Já há coisa demais na fila; tente de novo daqui a pouco.",
@@ -297,7 +429,13 @@ def title(kind: str, status: int, language: Language) -> str:
 
 def sentence(code: str, kind: str, facts: Mapping[str, Any], language: Language) -> str:
     """The sentence for ``code`` with its facts, or its kind's where it has none of its own."""
-    pair = SENTENCES.get(code) or KINDS.get(kind) or KINDS["internal"]
-    # str first: a template's field can then reach nothing inside a fact.
-    told = _Told({name: str(value)[:200] for name, value in facts.items()}, code=code)
+    finer = SENTENCES.get(f"{code}/{facts.get('reason', '')}")
+    pair = finer or SENTENCES.get(code) or KINDS.get(kind) or KINDS["internal"]
+    told = _Told({name: _shown(value) for name, value in facts.items()}, code=code)
     return _in(language, pair).format_map(told)
+
+
+def _shown(value: Any) -> str:
+    # A string first: a template's field can then reach nothing inside a fact.
+    said = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return said[:200] or "–"

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Response, Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -57,9 +57,7 @@ def health(
 
     @get("/healthz", summary="Health", tags=["machine"])
     async def healthz(
-        ready: Annotated[
-            bool, Parameter(query="ready", description="Answer 503 while a part does not work.")
-        ] = False,
+        ready: Annotated[bool, QueryParameter(description="Answer 503 while a part does not work.")] = False,
     ) -> Response[Health]:
         """200 as long as the server lives; its parts are told one by one."""
         answers = await asyncio.gather(*(check(part) for part in parts.values()))

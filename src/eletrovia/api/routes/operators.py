@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Router, delete, get, post
-from litestar.params import Body
+from litestar.params import Body, FromPath, JSONBody
 
 from eletrovia.api.auth import signed_in, staff_only
 from eletrovia.api.desks import Directory, OperatorCard, PartnerLike, Reach
@@ -156,7 +156,7 @@ def operators(
         summary="Part (staff)",
         tags=["operators"],
     )
-    async def part(operator: str) -> None:
+    async def part(operator: FromPath[str]) -> None:
         """Revokes a partner: from now on it gets nothing here."""
         await known().revoke(operator_id_of(operator))
 
@@ -168,7 +168,7 @@ def operators(
         summary="Invite (staff)",
         tags=["operators"],
     )
-    async def invite(data: Inviting) -> Invited:
+    async def invite(data: JSONBody[Inviting]) -> Invited:
         """Makes a registration token for another operator."""
         token = await known().invite(data.valid_s, data.operator_id)
         return Invited(registration_token=token, url=own.url, valid_s=data.valid_s)

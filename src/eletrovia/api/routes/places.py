@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from eletrovia.api.desks import Gazetteer
 from eletrovia.api.documented import problems
@@ -24,10 +24,8 @@ def places(gazetteer: Gazetteer) -> Router:
 
     @get("/", responses=problems(422), summary="Find a place", tags=["places"])
     async def search(
-        q: Annotated[
-            str, Parameter(query="q", min_length=1, max_length=100, description="“joao pessoa, pb”")
-        ],
-        limit: Annotated[int, Parameter(query="limit", ge=1, le=50)] = 10,
+        q: Annotated[str, QueryParameter(min_length=1, max_length=100, description="“joao pessoa, pb”")],
+        limit: Annotated[int, QueryParameter(ge=1, le=50)] = 10,
     ) -> Places:
         """Places by name, accents and case or not."""
         return Places(places=list(gazetteer.find(q, limit=limit)))

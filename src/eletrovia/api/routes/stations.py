@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from eletrovia.api.desks import Gazetteer, Stations, Taken
 from eletrovia.api.documented import problems
@@ -73,7 +73,7 @@ def near_point(near: str, gazetteer: Gazetteer) -> Point:
         raise Invalid("point.malformed", near=near)
     found = gazetteer.find(near, limit=1)
     if not found:
-        raise NotFound("place.unknown", name=near)
+        raise NotFound("place.unknown", text=near, suggestions=[])
     return found[0].point
 
 
@@ -120,15 +120,13 @@ def stations(stations: Stations, gazetteer: Gazetteer, taken: Taken, clock: Cloc
 
     @get("/", responses=problems(404, 422), summary="Find stations", tags=["stations"])
     async def search(
-        near: Annotated[
-            str | None, Parameter(query="near", max_length=100, description="lat,lon or a place")
-        ] = None,
-        radius_km: Annotated[float, Parameter(query="radius_km", gt=0, le=20_000)] = 50.0,
-        connector: Annotated[ConnectorStandard | None, Parameter(query="connector")] = None,
-        min_power_kw: Annotated[float, Parameter(query="min_power_kw", ge=0, le=10_000)] = 0.0,
-        operator: Annotated[str | None, Parameter(query="operator", max_length=16)] = None,
-        q: Annotated[str, Parameter(query="q", max_length=100, description="Words of name or city.")] = "",
-        limit: Annotated[int, Parameter(query="limit", ge=1, le=500)] = 50,
+        near: Annotated[str | None, QueryParameter(max_length=100, description="lat,lon or a place")] = None,
+        radius_km: Annotated[float, QueryParameter(gt=0, le=20_000)] = 50.0,
+        connector: Annotated[ConnectorStandard | None, QueryParameter()] = None,
+        min_power_kw: Annotated[float, QueryParameter(ge=0, le=10_000)] = 0.0,
+        operator: Annotated[str | None, QueryParameter(max_length=16)] = None,
+        q: Annotated[str, QueryParameter(max_length=100, description="Words of name or city.")] = "",
+        limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> FoundPage:
         """Stations by place, plug, power, operator and words."""
         found = await stations.search(
@@ -153,7 +151,7 @@ def stations(stations: Stations, gazetteer: Gazetteer, taken: Taken, clock: Cloc
         summary="One station",
         tags=["stations"],
     )
-    async def one(operator: str, location_id: str) -> StationSheet:
+    async def one(operator: FromPath[str], location_id: FromPath[str]) -> StationSheet:
         """A station with its EVSEs, connectors and prices."""
         location = await stations.location(operator_id_of(operator), location_id)
         prices = await stations.tariffs(location.operator_id)
@@ -173,10 +171,10 @@ def stations(stations: Stations, gazetteer: Gazetteer, taken: Taken, clock: Cloc
         tags=["stations"],
     )
     async def availability(
-        operator: str,
-        location_id: str,
+        operator: FromPath[str],
+        location_id: FromPath[str],
         day: Annotated[
-            str | None, Parameter(query="day", max_length=10, description="2026-03-01; today if left out")
+            str | None, QueryParameter(max_length=10, description="2026-03-01; today if left out")
         ] = None,
     ) -> Availability:
         """What is free and what is taken, EVSE by EVSE. It may be a moment behind; booking decides."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, delete, post
-from litestar.params import Body
+from litestar.params import Body, JSONBody
 
 from eletrovia.api.documented import example, problems
 from eletrovia.base.errors import Invalid
@@ -52,7 +52,7 @@ def tokens(people: People) -> Router:
         return Response(pair, headers=NO_STORE)
 
     @delete("/", status_code=204, responses=problems(body=True), summary="Log out", tags=["people"])
-    async def log_out(data: LogOut) -> None:
+    async def log_out(data: JSONBody[LogOut]) -> None:
         """Ends the log-in that the refresh token belongs to; an unknown one is no error."""
         await people.log_out(data.refresh_token)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Response, Router, delete, get, post
-from litestar.params import Body, Parameter
+from litestar.params import Body, FromPath, FromQuery, HeaderParameter, QueryParameter
 
 from eletrovia.api.auth import Asked, signed_in
 from eletrovia.api.desks import TripDesk
@@ -48,15 +48,7 @@ class TripWanted(TripAsk, frozen=True, kw_only=True, forbid_unknown_fields=True)
     vehicle: Name | VehicleAsked = "demo-compact"
 
     def ask(self) -> TripAsk:
-        return TripAsk(
-            origin=self.origin,
-            destination=self.destination,
-            vehicle=self.vehicle,
-            soc=self.soc,
-            reserve_soc=self.reserve_soc,
-            departs_at=self.departs_at,
-            objective=self.objective,
-        )
+        return TripAsk(**msgspec.structs.asdict(self))
 
 
 class Plans(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,17 +83,17 @@ EXAMPLE = {
 Wanted = Annotated[TripWanted, Body(examples=example("over three operators", EXAMPLE))]
 Key = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         description="Required: the same key with the same body gets the same answer, and books once.",
     ),
 ]
 WaitS = Annotated[
     float,
-    Parameter(query="wait_s", ge=0, le=30, description="How long to wait for the decision, in seconds."),
+    QueryParameter(ge=0, le=30, description="How long to wait for the decision, in seconds."),
 ]
-Limit = Annotated[int, Parameter(query="limit", ge=1, le=100)]
-Before = Annotated[str | None, Parameter(query="before", max_length=64, description="A trip's id.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100)]
+Before = Annotated[str | None, QueryParameter(max_length=64, description="A trip's id.")]
 
 
 def trips(desk: TripDesk, people: People) -> Router:
@@ -160,7 +152,7 @@ def trips(desk: TripDesk, people: People) -> Router:
         return TripPage(trips=found, next=found[-1].id if len(found) == limit else None)
 
     @get("/{trip_id:str}", responses=problems(404, signed_in=True), summary="One trip", tags=["trips"])
-    async def one(request: Asked, trip_id: str) -> Trip:
+    async def one(request: Asked, trip_id: FromPath[str]) -> Trip:
         """How a trip stands now."""
         return await own(trip_id, request.user)
 
@@ -172,7 +164,7 @@ def trips(desk: TripDesk, people: People) -> Router:
         description="Calls a confirmed trip off. With `preview=true` it only says what that would cost.",
         tags=["trips"],
     )
-    async def cancel(request: Asked, trip_id: str, preview: bool = False) -> Trip | Fee:
+    async def cancel(request: Asked, trip_id: FromPath[str], preview: FromQuery[bool] = False) -> Trip | Fee:
         await own(trip_id, request.user)
         trip = await desk.cancel(trip_id, preview=preview)
         if not preview:
@@ -191,7 +183,7 @@ def trips(desk: TripDesk, people: People) -> Router:
         description="Stops count from 0. The slot is then not given up as a no-show.",
         tags=["trips"],
     )
-    async def arrive(request: Asked, trip_id: str, stop: int) -> None:
+    async def arrive(request: Asked, trip_id: FromPath[str], stop: FromPath[int]) -> None:
         await own(trip_id, request.user)
         await desk.arrive(trip_id, stop)
 
