@@ -249,6 +249,31 @@ async def test_an_error_of_the_callers_is_not_taken_for_a_lost_server(store: Sto
         await dawdle()
 
 
+async def test_killed_in_the_middle_of_the_very_first_start_the_next_one_works(home: Path) -> None:
+    for delay_s in (0.02, 0.1, 0.2, 0.35):  # counted from its lock: mostly within initdb
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", OWNER, str(home), stdout=subprocess.DEVNULL
+        )
+        async with asyncio.timeout(60):
+            while holder(home) != str(process.pid):
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(delay_s)
+        process.kill()
+        await process.wait()
+    server = await EmbeddedPostgres.start(home)
+    async with await Store.open(server.url) as store, store.connection() as connection:
+        await connection.execute("SELECT 1")
+    await server.stop()
+    assert not [name for name in os.listdir(home) if name.startswith(("unfinished", "pwfile"))]
+
+
+def holder(home: Path) -> str:
+    try:
+        return (home / "lock").read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
 async def test_two_processes_that_start_at_once_one_gets_it(home: Path) -> None:
     async def one() -> EmbeddedPostgres | EletroviaError:
         try:

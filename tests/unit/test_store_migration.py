@@ -48,8 +48,8 @@ async def tables(store: Store) -> set[str]:
 SCHEMA = """
 SELECT 'column', format('%I.%I', n.nspname, c.relname), a.attname,
        concat_ws(' ', c.relkind, c.relpersistence, c.reloptions, a.attnum,
-                 format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, a.attstorage, a.attcompression,
-                 pg_get_expr(d.adbin, d.adrelid))
+                 format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
+                 a.attstorage, a.attcompression, pg_get_expr(d.adbin, d.adrelid))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import structlog
-from psycopg import sql
 
-from eletrovia.base.errors import Conflict, Denied, EletroviaError, Unavailable
+from eletrovia.base.errors import EletroviaError, Unavailable
 from eletrovia.store.account import Account, account_of, account_reaching
 from eletrovia.store.binaries import Binaries, find_binaries
+from eletrovia.store.cluster import failed, make_cluster, make_database, spawn
 from eletrovia.store.folder import ADMIN, OWNER, SOCKET_NAME, StoreFolder
 from eletrovia.store.postmaster import (
     Postmaster,
@@ -105,7 +103,7 @@ class EmbeddedPostgres:
                 await asyncio.shield(self._end())
             folder.release()
             if isinstance(failure, TimeoutError):
-                raise self._failed("store.start_timeout", timeout_s=timeout_s) from None
+                raise failed(folder, "store.start_timeout", timeout_s=timeout_s) from None
             raise
         if revive:
             self._watch = asyncio.create_task(self._keep_alive(), name="store-keep-alive")
@@ -150,7 +148,8 @@ class EmbeddedPostgres:
         for how, patience_s in ((signal.SIGINT, _FAST_STOP_S), (signal.SIGQUIT, 10.0)):
             if not self.is_alive:
                 break
-            os.kill(self.pid, how)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, how)
             try:
                 async with asyncio.timeout(patience_s):
                     await _until(lambda: not self.is_alive)
@@ -172,12 +171,12 @@ class EmbeddedPostgres:
             account_reaching, self._account, binaries.postgres, binaries.catalog, self._folder.home
         )
         if not made:
-            await self._make_cluster(binaries)
+            await make_cluster(self._folder, self._account, binaries)
         await self._launch(binaries)
         try:
-            await self._make_database()
+            await make_database(self._folder, self.admin_url)
         except psycopg.Error as failure:
-            raise self._failed("store.no_database", reason=str(failure).strip()) from failure
+            raise failed(self._folder, "store.no_database", reason=str(failure).strip()) from failure
 
     async def _adopt(self, standing: Postmaster) -> bool:
         """Take over the server that a killed process of ours left running; False when there is none."""
@@ -191,53 +190,11 @@ class EmbeddedPostgres:
             if now is not None and now.is_ready and now.socket_folder is not None:
                 self._socket_folder = now.socket_folder
                 with suppress(psycopg.OperationalError):
-                    await self._make_database()
+                    await make_database(self._folder, self.admin_url)
                     return True
             await asyncio.sleep(_NAP_S)
         self.pid, self.adopted = 0, False
         return False
-
-    async def _make_cluster(self, binaries: Binaries) -> None:
-        folder = self._folder
-        if folder.cluster.exists():
-            raise Conflict("store.folder_not_empty", folder=str(folder.cluster), do="move it away")
-        shutil.rmtree(folder.unfinished, ignore_errors=True)
-        folder.make_secrets(self._account)
-        password = folder.home / "pwfile"
-        password.write_text(folder.secret_of(ADMIN) + "\n")
-        password.chmod(0o600)
-        self._account.give(password)
-        folder.unfinished.mkdir(mode=0o700)
-        self._account.give(folder.unfinished)
-        start = folder.log_octets()
-        arguments: list[str | Path] = [
-            binaries.initdb,
-            f"--pgdata={folder.unfinished}",
-            f"--username={ADMIN}",
-            f"--pwfile={password}",
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--locale-provider=builtin",  # sorts by code point, yet knows that Ã is the capital of ã
-            "--builtin-locale=C.UTF-8",
-            "--data-checksums",
-        ]
-        if sys.platform == "linux":
-            arguments.append("--sync-method=syncfs")  # one call instead of a thousand
-        initdb = self._spawn(arguments)
-        try:
-            await _until(lambda: initdb.poll() is not None)
-        finally:
-            if initdb.poll() is None:
-                os.killpg(initdb.pid, signal.SIGKILL)
-                initdb.wait()
-            password.unlink()
-        if initdb.returncode != 0:
-            raise self._failed("store.initdb_failed", start, exit=initdb.returncode)
-        folder.unfinished.rename(folder.cluster)
-        home = os.open(folder.home, os.O_RDONLY)
-        os.fsync(home)
-        os.close(home)
 
     async def _launch(self, binaries: Binaries) -> None:
         cluster = self._folder.cluster
@@ -251,8 +208,8 @@ class EmbeddedPostgres:
             for left in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):  # nobody runs here: we hold the folder's lock
                 (self._socket_folder / left).unlink(missing_ok=True)
             start = self._folder.log_octets()
-            self._child = self._spawn(arguments)
-            self.pid = self._child.pid
+            self._child = spawn(self._folder, self._account, arguments)
+            self.pid, self.adopted = self._child.pid, False
             while self._child.poll() is None:
                 told = read_postmaster(cluster)
                 if told is not None and told.pid == self.pid and told.is_ready:
@@ -260,63 +217,10 @@ class EmbeddedPostgres:
                 await asyncio.sleep(_NAP_S)
             if not any("shared memory block" in line for line in self._folder.log_since(start)):
                 exit_status, self._child = self._child.returncode, None
-                raise self._failed("store.start_failed", start, exit=exit_status)
+                raise failed(self._folder, "store.start_failed", start, exit=exit_status)
             # Children of a postmaster killed with -9 are still in its memory.
             end_orphans(cluster)
             await asyncio.sleep(0.1)
-
-    def _spawn(self, arguments: list[str | Path]) -> subprocess.Popen[bytes]:
-        command, how = self._account.command(arguments)
-        log = self._folder.open_log(self._account)
-        # PG* variables of ours would change what the server does.
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-        try:
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **how
-            )
-        except (OSError, subprocess.SubprocessError) as failure:
-            raise Unavailable("store.cannot_run", program=command[0], reason=str(failure)) from failure
-        finally:
-            os.close(log)
-
-    async def _make_database(self) -> None:
-        """Our role and our database, unless a start before this one got as far."""
-        secret = self._folder.secret_of(OWNER)
-        async with await self._as_admin() as admin:
-            role, database = await self._standing(admin)
-            owner = sql.Identifier(OWNER)
-            if not role:
-                create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(owner, sql.Literal(secret))
-                await admin.execute(create)
-            if not database:
-                await admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(owner, owner))
-
-    async def _as_admin(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
-        # The password outright: PGPASSWORD, if the user has set one, would go before the file's.
-        secret = self._folder.secret_of(ADMIN)
-        try:
-            return await psycopg.AsyncConnection.connect(
-                self.admin_url, password=secret, autocommit=True, connect_timeout=10
-            )
-        except psycopg.OperationalError as refused:
-            if "password authentication failed" in str(refused):
-                raise Denied(
-                    "store.secret_wrong",
-                    file=str(self._folder.secrets),
-                    do="put back the secret file that belongs to this data folder",
-                ) from None
-            raise
-
-    async def _standing(self, admin: psycopg.AsyncConnection[tuple[object, ...]]) -> tuple[bool, bool]:
-        found = await admin.execute(
-            """
-            SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %(name)s),
-                   EXISTS (SELECT FROM pg_database WHERE datname = %(name)s)
-            """,
-            {"name": OWNER},
-        )
-        row = await found.fetchone()
-        return (bool(row[0]), bool(row[1])) if row else (False, False)
 
     async def _keep_alive(self) -> None:
         """Start the server again when it dies unasked, so often in a row and no more."""
@@ -338,27 +242,7 @@ class EmbeddedPostgres:
                 _log.error("store.not_revived", reason=str(failure))
         _log.critical("store.given_up", times=_REVIVALS, log=str(self._folder.log))
 
-    def _failed(self, code: str, start: int | None = None, **facts: object) -> Unavailable:
-        since = start if start is not None else max(0, self._folder.log_octets() - 4000)
-        said = self._folder.log_since(since)
-        text = "\n".join(said)
-        do = f"read the whole log: {self._folder.log}"
-        for sign, cure in _CURES.items():
-            if sign in text:
-                do = cure
-        return Unavailable(code, **facts, log=said, do=do)
 
-
-async def _until(true: Callable[[], bool], nap_s: float = _NAP_S) -> None:
+async def _until(true: Callable[[], bool]) -> None:
     while not true():
-        await asyncio.sleep(nap_s)
-
-
-_CURES = {
-    "No space left on device": "make room on the disk that holds the data folder",
-    "could not map anonymous shared memory": "free some memory, or set a smaller shared_buffers",
-    "could not create shared memory segment": "remove what is left in shared memory (ipcs -m, ipcrm)",
-    "incompatible with server": "these data come from another PostgreSQL version: use the one that made them",
-    "invalid data directory": "the cluster is damaged: put the folder back from a copy",
-    "Permission denied": "see that the data folder and all in it belong to the user that the error names",
-}
+        await asyncio.sleep(_NAP_S)

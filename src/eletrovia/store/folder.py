@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,6 @@ class StoreFolder:
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
         self.cluster = self.home / "cluster"
-        self.unfinished = self.home / "cluster.unfinished"
         self.secrets = self.home / "secret"
         self.log = self.home / "postgres.log"
         self._lock_file = self.home / "lock"
@@ -117,6 +117,15 @@ class StoreFolder:
                 ) from None
         outside.chmod(0o700)
         return outside
+
+    def new_unfinished(self) -> Path:
+        """The name of a cluster in the making; what earlier attempts left is removed.
+
+        Never the same name twice: the initdb of a process that was killed may still be writing.
+        """
+        for left in self.home.glob("unfinished-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        return self.home / f"unfinished-{new_secret(6)}"
 
     def leave_socket_folder(self, folder: Path) -> None:
         """Leave nothing of ours outside once the server is gone."""
