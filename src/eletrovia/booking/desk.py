@@ -113,7 +113,7 @@ class Desk:
         return await self._seen_through(opening, wait_s)
 
     async def _seen_through(self, opening: Coroutine[None, None, Trip], wait_s: float) -> Trip:
-        """The trip as it stands in the end, or pending after ``wait_s``; a caller that leaves stops nothing."""
+        """The trip as it stands in the end, or pending after ``wait_s``; who leaves stops nothing."""
         trip = await asyncio.shield(asyncio.ensure_future(opening))
         running = self._conducting.get(trip.id)
         if running is None:
@@ -272,13 +272,25 @@ class Desk:
         return trip
 
     async def _plan_again(self, trip: Trip, ask: TripAsk, last: Intent, setbacks: Setbacks) -> Intent | None:
-        try:
-            itineraries = await self._planner.plan(ask, without=setbacks.silent_operators)
-        except EletroviaError as error:
-            setbacks.no_way = error
+        itineraries = await self._around(ask, setbacks)
+        if not itineraries:
             return None
         ticket = Ticket(trip.asked_at, trip.id)
         return self._intent(trip.id, last.key.attempt + 1, ticket, itineraries[0])
+
+    async def _around(self, ask: TripAsk, setbacks: Setbacks) -> list[Itinerary]:
+        """Ways that avoid who was silent; where there is none, a silent operator may be back in a moment."""
+        until_s = self._clock.monotonic() + self._rules.absence_s
+        without = setbacks.silent_operators
+        while True:
+            try:
+                return await self._planner.plan(ask, without=without)
+            except EletroviaError as error:
+                if not setbacks.silent_operators or self._clock.monotonic() >= until_s:
+                    setbacks.no_way = error
+                    return []
+            await asyncio.sleep(0.25)
+            without = frozenset()
 
     async def _fail(self, trip: Trip, last: Intent, setbacks: Setbacks, ask: TripAsk) -> Trip:
         alternatives: list[Itinerary] = []

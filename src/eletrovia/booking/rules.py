@@ -11,6 +11,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Units: ``_s`` seconds; ``cancel_fee_share`` 0…1 of the price.
 
     ``margin_s`` is how much time must be left on every hold when *confirmed* is proposed.
+    ``absence_s`` is how long a trip that needs a silent operator waits for it to come back.
     A cancellation is free until ``cancel_free_s`` before the first window.
     """
 
@@ -19,6 +20,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     margin_s: float = 1.0
     attempts: int = 8
     deadline_s: float = 25.0
+    absence_s: float = 6.0
     max_ticket_age_s: float = 60.0
     no_show_grace_s: float = 900.0
     cancel_free_s: float = 3600.0

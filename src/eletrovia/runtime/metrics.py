@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -13,8 +14,9 @@ from eletrovia.booking.trip import TripState
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-KILL_AFTER = "EVTEST_KILL_AFTER"
-"""For acceptance tests only: the step of the protocol after which this process kills itself, ``-9``."""
+KILL_FILE = "EVTEST_KILL_FILE"
+"""For acceptance tests only: names a file; once it holds the name of a step of the protocol, this process
+removes it and kills itself, ``-9``, the next time it has passed that step."""
 
 
 class BookingMetrics:
@@ -41,12 +43,12 @@ class BookingMetrics:
             "eletrovia_trip_attempts", "Attempts that ended trips needed", registry=registry
         )
         self._steps = Counter("eletrovia_steps", "Steps of the protocol passed", ["step"], registry=registry)
-        self._kill_after = os.environ.get(KILL_AFTER, "")
+        self._kill_file = os.environ.get(KILL_FILE)
 
     def passed(self, step: Step) -> None:
         self._steps.labels(step.value).inc()
-        if self._kill_after == step.value:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self._kill_file is not None:
+            _die_if_asked(Path(self._kill_file), step)
 
     def hold_answered(self, outcome: Outcome, took_s: float) -> None:
         self._holds.labels(outcome.value).observe(took_s)
@@ -60,3 +62,9 @@ class BookingMetrics:
     def trip_ended(self, state: TripState, took_s: float, attempts: int) -> None:
         self._trips.labels(state.value).observe(took_s)
         self._attempts.inc(attempts)
+
+
+def _die_if_asked(file: Path, step: Step) -> None:
+    if file.exists() and file.read_text() == step.value:
+        file.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
