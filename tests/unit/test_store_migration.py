@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 class Source(Protocol):
     def new(self, *, migrated: bool = True) -> str: ...
     def url(self, name: str) -> str: ...
-    def drop(self, name: str) -> None: ...
+    def retire(self, name: str) -> None: ...
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def empty(databases: Source) -> AsyncIterator[Store]:
     store = await Store.open(databases.url(name))
     yield store
     await store.close()
-    databases.drop(name)
+    databases.retire(name)
 
 
 def files(**statements: str) -> list[Migration]:
@@ -104,7 +104,7 @@ async def test_what_the_package_carries_builds_the_same_schema_every_time(
                 await connection.execute("ALTER TABLE schema_migration ALTER name DROP NOT NULL")
             assert await schema(other) != first  # the comparison has eyes
     finally:
-        databases.drop(again)
+        databases.retire(again)
     assert await migrate(empty, now=NOW) == []
 
 
