@@ -1,0 +1,221 @@
+"""A whole city on one machine: three operators that know each other, their stations, one driver."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from eletrovia.base.errors import Conflict, Unavailable
+from eletrovia.base.ids import new_secret
+from eletrovia.charging.demo import DEMO_OPERATORS, demo_network
+from eletrovia.charging.location import plain
+from eletrovia.runtime.config import Config
+from eletrovia.runtime.fleet import Fleet, Member
+from eletrovia.runtime.operator import STAFF_FILE, StaffLogin
+from eletrovia.runtime.secret import write_private
+
+CITY_FILE = "city.json"
+_DRIVER = "driver@city.example"
+_SETTLE_S = 30.0
+
+Say = Callable[[str], None]
+
+
+class CityServer(msgspec.Struct, frozen=True):
+    operator_id: str
+    name: str
+    url: str
+
+
+class CityFile(msgspec.Struct, frozen=True):
+    """What the command line finds the city by; its passwords were made at run time."""
+
+    servers: tuple[CityServer, ...]
+    driver: StaffLogin
+    staff: dict[str, StaffLogin]
+
+
+def members(data: Path, first_port: int) -> list[Member]:
+    """The demo's three operators as servers of a fleet."""
+    made = []
+    for number, (operator_id, name) in enumerate(DEMO_OPERATORS.items()):
+        folder = data / plain(operator_id).lower()
+        port = first_port + number
+        settings = {
+            "operator.id": operator_id,
+            "operator.name": name,
+            "http.port": port,
+            "bus.nats_port": 0,
+            "bus.mqtt_port": 0,
+            "bus.websocket_port": 0,
+            "log.format": "json",
+        }
+        arguments = ["serve", "--data", str(folder)]
+        for key, value in settings.items():
+            arguments += ["--set", f"{key}={value}"]
+        made.append(
+            Member(name=name, data_dir=folder, url=f"http://127.0.0.1:{port}", arguments=tuple(arguments))
+        )
+    return made
+
+
+class City:
+    """The running city: what its staff does once, through the servers' own API."""
+
+    def __init__(self, data: Path, fleet: Fleet, session: aiohttp.ClientSession) -> None:
+        self.data = data
+        self.fleet = fleet
+        self._session = session
+        self._ids = list(DEMO_OPERATORS)
+        self._staff: dict[str, StaffLogin] = {}
+        self._tokens: dict[str, str] = {}
+
+    def _url(self, operator_id: str) -> str:
+        return self.fleet.members[self._ids.index(operator_id)].url
+
+    async def settle(self) -> CityFile:
+        """Stations in place, partners joined, a driver registered; what is done already stays."""
+        for member, operator_id in zip(self.fleet.members, self._ids, strict=True):
+            login = msgspec.json.decode((member.data_dir / STAFF_FILE).read_bytes(), type=StaffLogin)
+            self._staff[operator_id] = login
+        await asyncio.gather(*(self._sign_in(operator_id) for operator_id in self._ids))
+        await asyncio.gather(*(self._furnish(operator_id) for operator_id in self._ids))
+        for number, host in enumerate(self._ids):
+            for guest in self._ids[number + 1 :]:
+                await self._introduce(host, guest)
+        driver = await self._driver()
+        known = CityFile(
+            servers=tuple(
+                CityServer(operator_id, name, self._url(operator_id))
+                for operator_id, name in DEMO_OPERATORS.items()
+            ),
+            driver=driver,
+            staff=self._staff,
+        )
+        write_private(self.data / CITY_FILE, msgspec.json.encode(known).decode())
+        await asyncio.gather(*(self._sees_all(operator_id) for operator_id in self._ids))
+        return known
+
+    async def _ask(
+        self, operator_id: str, method: str, path: str, body: object = None, *, accept: tuple[int, ...] = ()
+    ) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if operator_id in self._tokens:
+            headers["Authorization"] = f"Bearer {self._tokens[operator_id]}"
+        data = None if body is None else msgspec.json.encode(body)
+        url = f"{self._url(operator_id)}/api/v1{path}"
+        async with self._session.request(method, url, data=data, headers=headers) as response:
+            answer = await response.read()
+            if response.status >= 300 and response.status not in accept:
+                raise Unavailable(
+                    "city.refused", url=url, status=response.status, answer=answer.decode()[:500]
+                )
+            return msgspec.json.decode(answer) if answer else None
+
+    async def _sign_in(self, operator_id: str) -> None:
+        tokens = await self._ask(operator_id, "POST", "/tokens", self._staff[operator_id])
+        self._tokens[operator_id] = tokens["access_token"]
+
+    async def _furnish(self, operator_id: str) -> None:
+        locations, tariffs = demo_network(operator_id)
+        for path, verb, key, items in (
+            ("/tariffs", "PUT", "tariffs", tariffs),
+            ("/stations", "POST", "locations", locations),
+        ):
+            answer = await self._ask(operator_id, verb, path, {key: items})
+            if answer["refused"]:
+                raise Unavailable("city.refused", operator_id=operator_id, items=answer["items"][:3])
+
+    async def _introduce(self, host: str, guest: str) -> None:
+        """Credentials exchanged as between strangers: the host invites, the guest joins."""
+        sheet = await self._ask(host, "GET", "/operators")
+        partners = {
+            one["operator_id"] for one in sheet["operators"] if one.get("status", "active") == "active"
+        }
+        if guest in partners:
+            return
+        invited = await self._ask(host, "POST", "/operators/invitations", {"operator_id": guest})
+        token = invited["registration_token"]
+        await self._ask(guest, "POST", "/operators", {"url": self._url(host), "registration_token": token})
+
+    async def _driver(self) -> StaffLogin:
+        known = self.data / CITY_FILE
+        if known.exists():
+            return msgspec.json.decode(known.read_bytes(), type=CityFile).driver
+        driver = StaffLogin(_DRIVER, new_secret(18))
+        body = {"email": driver.email, "password": driver.password, "name": "Demo driver"}
+        for operator_id in self._ids:
+            await self._ask(operator_id, "POST", "/drivers", body)
+        return driver
+
+    async def _sees_all(self, operator_id: str) -> None:
+        """Wait until the operator has learned its partners' stations."""
+        async with asyncio.timeout(_SETTLE_S):
+            for other in self._ids:
+                path = f"/stations?operator={other.replace('*', '%2A')}&limit=1"
+                while not (await self._ask(operator_id, "GET", path))["stations"]:
+                    await asyncio.sleep(0.1)
+
+
+async def demo(
+    config: Config,
+    *,
+    first_port: int = 8001,
+    ready: Callable[[], None] = lambda: None,
+    stay: bool = True,
+    say: Say = lambda line: print(line, flush=True),
+) -> None:
+    """Start the city, call ``ready`` when a driver could ask, and stay up until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    data = config.data.path
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _only_one(data / "city.lock"):
+        fleet = Fleet(members(data, first_port))
+        names = ", ".join(member.name for member in fleet.members)
+        say(f"· starting {names}: each with its own PostgreSQL and NATS")
+        began_s = loop.time()
+        starting = asyncio.create_task(fleet.start())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            if not starting.done():
+                starting.cancel()
+                await asyncio.gather(starting, return_exceptions=True)
+                return
+            starting.result()
+            async with aiohttp.ClientSession() as session:
+                city = City(data, fleet, session)
+                say("· stations, partners and a driver")
+                await city.settle()
+            say(f"· the city is up after {loop.time() - began_s:.1f} s")
+            await asyncio.to_thread(ready)
+            if stay and not stop.is_set():
+                for member in fleet.members:
+                    say(f"  {member.name:<10} {member.url}  (API: {member.url}/api/docs)")
+                say("· staying up; Ctrl-C ends the city, its data stay in " + str(data))
+                await stopping
+        finally:
+            stopping.cancel()
+            say("· stopping")
+            await fleet.stop()
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict("city.runs_already", data=str(path.parent)) from None
+        yield
