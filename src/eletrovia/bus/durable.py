@@ -105,6 +105,8 @@ class Durable:
         self._done: dict[tuple[int, str], None] = {}
         self._waiting: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
         self._closing = False
+        self.made_at = ""
+        """When the stream was made, once bound: sequence numbers mean nothing across two streams of one name."""
         self._bound: NatsSubscription | None = None
         self._hands = [asyncio.create_task(self._work()) for _ in range(rule.concurrency)]
         self._pulse = asyncio.create_task(self._tell_progress())
@@ -124,13 +126,14 @@ class Durable:
             duplicate_window=min(rule.max_age_s, 120),
         )
         try:
-            standing = (await manager.stream_info(rule.stream)).config
+            standing = await manager.stream_info(rule.stream)
         except NotFoundError:
-            await manager.add_stream(wanted)
+            standing = await manager.add_stream(wanted)
         else:
             # Another consumer of the same stream may want more than we do.
-            wanted.subjects = sorted({*rule.subjects, *(standing.subjects or [])})
+            wanted.subjects = sorted({*rule.subjects, *(standing.config.subjects or [])})
             await manager.update_stream(wanted)
+        self.made_at = standing.created.isoformat() if standing.created is not None else ""
         await manager.add_consumer(
             rule.stream,
             ConsumerConfig(

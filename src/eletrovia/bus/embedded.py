@@ -16,7 +16,7 @@ import msgspec
 from eletrovia.base.errors import Conflict, Invalid, Unavailable
 from eletrovia.bus import layout as setup
 from eletrovia.bus.binary import check_version, find_binary
-from eletrovia.bus.layout import BusPorts, Layout
+from eletrovia.bus.layout import BusPorts, Guests, Layout
 from eletrovia.bus.process import POLL_S, ServerProcess, answers, choose_port, last_lines, port_free
 from eletrovia.bus.secret import BusSecrets, keep_secrets, write_private
 
@@ -61,12 +61,13 @@ class EmbeddedNats:
         server_name: str = "eletrovia",
         sync_always: bool = True,
         max_store_bytes: int = 4 << 30,
+        guests: Guests | None = None,
         start_timeout_s: float = 30.0,
     ) -> EmbeddedNats:
         """Starts the broker on ``data_dir``, or takes over the one that a killed owner left there.
 
         NATS itself listens on loopback; MQTT and WebSocket on ``host``. A port 0 is chosen once and kept
-        for the data folder while it stays free.
+        for the data folder while it stays free. ``guests`` lets MQTT clients without credentials in.
 
         Raises: Conflict ``bus.data_in_use`` (another owner lives), ``bus.port_taken``; Invalid for ports
         that contradict each other; Unavailable when the binary is missing, of another series, or fails.
@@ -86,6 +87,7 @@ class EmbeddedNats:
                 server_name=server_name,
                 sync_always=sync_always,
                 max_store_bytes=max_store_bytes,
+                guests=guests,
             )
             nats = cls(first, secrets, binary, lock)
             if not await nats._adopt():

@@ -18,6 +18,7 @@ CITY_USER = "eletrovia"
 CALLOUT_USER = "eletrovia-callout"
 SYSTEM_USER = "eletrovia-system"
 INTERNAL_USERS = (CITY_USER, CALLOUT_USER, SYSTEM_USER)
+GUEST_USER = "eletrovia-guest"
 
 # A slow password hash under load is still an answer; but whoever knocks while nobody answers waits this long.
 AUTH_TIMEOUT_S = 6
@@ -32,6 +33,16 @@ class BusPorts(msgspec.Struct, frozen=True, kw_only=True):
     monitor: int | None = None
 
 
+class Guests(msgspec.Struct, frozen=True, kw_only=True):
+    """What MQTT clients without credentials may do, in NATS subjects; the broker lets them in by itself.
+
+    Unlike anybody whom the callout checks they come in also while our server is down.
+    """
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """All that the configuration file depends on; equal layouts give equal files.
 
@@ -44,6 +55,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     server_name: str
     sync_always: bool
     max_store_bytes: int
+    guests: Guests | None = None
 
     def render(self, secrets: BusSecrets) -> str:
         """The text of nats-server's configuration file."""
@@ -68,18 +80,29 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         if ports.monitor is not None:
             lines.append(f"http: {q(f'127.0.0.1:{ports.monitor}')}")
         if ports.mqtt is not None:
-            lines.append(f"mqtt {{ listen: {q(f'{self.host}:{ports.mqtt}')} }}")
+            welcome = "" if self.guests is None else f", no_auth_user: {q(GUEST_USER)}"
+            lines.append(f"mqtt {{ listen: {q(f'{self.host}:{ports.mqtt}')}{welcome} }}")
         if ports.websocket is not None:
             lines.append(f"websocket {{ listen: {q(f'{self.host}:{ports.websocket}')}, no_tls: true }}")
 
-        def user(name: str, password: str) -> str:
-            return f"users: [{{ user: {q(name)}, password: {q(password)} }}]"
+        def user(name: str, password: str, rights: str = "") -> str:
+            return f"{{ user: {q(name)}, password: {q(password)}{rights} }}"
 
+        city = [user(CITY_USER, secrets.city_password)]
+        unchecked = list(INTERNAL_USERS)
+        if self.guests is not None:
+            allowed = [
+                f"{{ allow: {q(list(which))} }}" for which in (self.guests.publish, self.guests.subscribe)
+            ]
+            rights = f", permissions: {{ publish: {allowed[0]}, subscribe: {allowed[1]} }}"
+            # Whoever gives no credentials becomes this user, so its password keeps nobody out.
+            city.append(user(GUEST_USER, "guest", rights))
+            unchecked.append(GUEST_USER)
         lines += [
             "accounts {",
-            f"  {CITY_ACCOUNT} {{ jetstream: enabled, {user(CITY_USER, secrets.city_password)} }}",
-            f"  {CALLOUT_ACCOUNT} {{ {user(CALLOUT_USER, secrets.callout_password)} }}",
-            f"  {SYSTEM_ACCOUNT} {{ {user(SYSTEM_USER, secrets.system_password)} }}",
+            f"  {CITY_ACCOUNT} {{ jetstream: enabled, users: [{', '.join(city)}] }}",
+            f"  {CALLOUT_ACCOUNT} {{ users: [{user(CALLOUT_USER, secrets.callout_password)}] }}",
+            f"  {SYSTEM_ACCOUNT} {{ users: [{user(SYSTEM_USER, secrets.system_password)}] }}",
             "}",
             f"system_account: {SYSTEM_ACCOUNT}",
             "authorization {",
@@ -87,7 +110,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
             "  auth_callout {",
             f"    issuer: {public_key(secrets.issuer_seed)}",
             f"    account: {CALLOUT_ACCOUNT}",
-            f"    auth_users: {q(list(INTERNAL_USERS))}",
+            f"    auth_users: {q(unchecked)}",
             "  }",
             "}",
         ]
