@@ -64,8 +64,11 @@ class Desk:
         ids: Ids,
         rules: Rules,
         observer: Observer | None = None,
+        driver_ref: Callable[[str], str] = lambda driver_id: "",
     ) -> None:
+        """``driver_ref`` makes of a driver's id what the owners of the stops are told; by default nothing."""
         self.operator_id = operator_id
+        self._driver_ref = driver_ref
         self._ledger = ledger
         self._register = register
         self._partner = partner
@@ -205,7 +208,7 @@ class Desk:
         asked_at: datetime,
     ) -> Trip:
         trip_id = self._ids.new("trip")
-        intent = self._intent(trip_id, 1, Ticket(asked_at, trip_id), itinerary)
+        intent = self._intent(trip_id, driver_id, 1, Ticket(asked_at, trip_id), itinerary)
         trip = Trip(
             id=trip_id,
             driver_id=driver_id,
@@ -276,7 +279,7 @@ class Desk:
         if not itineraries:
             return None
         ticket = Ticket(trip.asked_at, trip.id)
-        return self._intent(trip.id, last.key.attempt + 1, ticket, itineraries[0])
+        return self._intent(trip.id, trip.driver_id, last.key.attempt + 1, ticket, itineraries[0])
 
     async def _around(self, ask: TripAsk, setbacks: Setbacks) -> list[Itinerary]:
         """Ways that avoid who was silent; where there is none, a silent operator may be back in a moment."""
@@ -304,7 +307,9 @@ class Desk:
         setback = setbacks.told(attempts=last.key.attempt)
         return await _insist(partial(self._ledger.fail, trip.id, setback, tuple(alternatives)))
 
-    def _intent(self, trip_id: str, attempt: int, ticket: Ticket, itinerary: Itinerary) -> Intent:
+    def _intent(
+        self, trip_id: str, driver_id: str, attempt: int, ticket: Ticket, itinerary: Itinerary
+    ) -> Intent:
         holds = tuple(
             HoldRequest(
                 key=HoldKey(trip_id, attempt, number),
@@ -316,6 +321,7 @@ class Desk:
                 energy_wh=stop.energy_wh,
                 charging_s=int((stop.ends_at - stop.starts_at).total_seconds()),
                 price=stop.price,
+                driver_ref=self._driver_ref(driver_id),
             )
             for number, stop in enumerate(itinerary.stops)
         )

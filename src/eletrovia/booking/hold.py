@@ -88,6 +88,7 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``ttl_s`` is a duration on the receiver's own monotonic clock, from when it took the hold.
     ``price`` is the home's quote: a receipt at another price is refused.
+    ``driver_ref`` is what the home lets the owner call the driver; empty where it tells nothing.
     """
 
     key: HoldKey
@@ -99,8 +100,11 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
     energy_wh: int
     charging_s: int
     price: Decimal
+    driver_ref: str = ""
 
     def __post_init__(self) -> None:
+        if len(self.driver_ref) > 200 or not self.driver_ref.isprintable():
+            raise Invalid("hold.driver_ref_malformed", longest=200)
         if not 0 < self.ttl_s <= 600:
             raise Invalid("hold.ttl_out_of_range", ttl_s=self.ttl_s, allowed="0 to 600")
         if self.energy_wh < 0 or self.charging_s < 0 or self.price < 0:

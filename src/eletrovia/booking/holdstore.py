@@ -25,14 +25,14 @@ _TAKE = """
 with asked as (
     select * from unnest(
         %s::text[], %s::text[], %s::integer[], %s::integer[], %s::text[], %s::tstzrange[], %s::timestamptz[],
-        %s::double precision[], %s::integer[], %s::integer[], %s::numeric[], %s::timestamptz[]
+        %s::double precision[], %s::integer[], %s::integer[], %s::numeric[], %s::text[], %s::timestamptz[]
     ) as a (home, trip_id, attempt, stop, evse_uid, during, ticket_asked_at, ttl_s, energy_wh, charging_s,
-            price, taken_at)
+            price, driver_ref, taken_at)
 )
 insert into hold (home, trip_id, attempt, stop, state, evse_uid, during, ticket_asked_at, ttl_s, energy_wh,
-                  charging_s, price, taken_at)
+                  charging_s, price, driver_ref, taken_at)
 select home, trip_id, attempt, stop, 'held', evse_uid, during, ticket_asked_at, ttl_s, energy_wh, charging_s,
-       price, taken_at
+       price, driver_ref, taken_at
 from asked order by evse_uid, during
 on conflict do nothing
 returning home, trip_id, attempt, stop
@@ -40,7 +40,7 @@ returning home, trip_id, attempt, stop
 
 _COLUMNS = """
 h.home, h.trip_id, h.attempt, h.stop, h.state, h.evse_uid, h.during, h.ticket_asked_at, h.ttl_s, h.energy_wh,
-h.charging_s, h.price, h.ended_by
+h.charging_s, h.price, h.ended_by, h.driver_ref
 """
 
 _KNOWN = f"""
@@ -155,6 +155,7 @@ class HoldStore:
             [r.energy_wh for r in requests],
             [r.charging_s for r in requests],
             [r.price for r in requests],
+            [r.driver_ref for r in requests],
             [asked[place].received_at for place in places],
         ]
         async with self._store.connection() as connection:
@@ -341,6 +342,7 @@ def _hold(row: Sequence[Any], state: HoldState) -> Hold:
         energy_wh=row[9],
         charging_s=row[10],
         price=row[11],
+        driver_ref=row[13],
     )
     return Hold(request=request, state=state, ended_by=row[12])
 

@@ -106,7 +106,7 @@ class Durable:
         self._waiting: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
         self._closing = False
         self.made_at = ""
-        """When the stream was made, once bound: sequence numbers mean nothing across two streams of one name."""
+        """When the stream was made, once bound: another stream of this name counts from 1 again."""
         self._bound: NatsSubscription | None = None
         self._hands = [asyncio.create_task(self._work()) for _ in range(rule.concurrency)]
         self._pulse = asyncio.create_task(self._tell_progress())

@@ -72,6 +72,7 @@ create table hold (
     energy_wh integer,
     charging_s integer,
     price numeric(12, 2),
+    driver_ref text not null default '',
     taken_at timestamptz not null,
     decided_at timestamptz,
     arrived_at timestamptz,
