@@ -346,6 +346,10 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "Nothing is decided yet for attempt {attempt} at {trip_id}.",
         "Ainda nada foi decidido para a tentativa {attempt} de {trip_id}.",
     ),
+    "hold.driver_ref_malformed": (
+        "A hold's reference to its driver is malformed.",
+        "A referência da vaga ao motorista está malformada.",
+    ),
     "hold.too_contended": (
         "Too many want this slot at once; try again soon.",
         "Gente demais quer esse horário ao mesmo tempo; tente de novo daqui a pouco.",

@@ -171,7 +171,7 @@ def trips(desk: TripDesk, people: People) -> Router:
             return trip
         return Fee(
             trip_id=trip.id,
-            cancellation_fee=trip.cancellation_fee or Decimal(0),
+            cancellation_fee=Decimal(0) if trip.cancellation_fee is None else trip.cancellation_fee,
             currency=trip.itinerary.currency if trip.itinerary else "BRL",
         )
 
