@@ -9,6 +9,8 @@ DATA ?= var
 # Nothing is left in the home folder, and no other Python is fetched than the one that is here.
 export UV_CACHE_DIR ?= $(CURDIR)/.tools/cache
 export UV_PYTHON_DOWNLOADS ?= never
+# Trust whom the machine trusts, as Debian's pip does: behind a company's proxy nothing else works.
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format types bench lock compose-secrets clean
