@@ -86,6 +86,11 @@ ERRORS: Final[dict[str, Pair]] = {
         "O servidor não aceitou nenhuma estação.",
     ),
     "stations.owner_missing": ("Whose stations are they?", "De quem são as estações?"),
+    "tariff.empty": ("A tariff needs a price.", "Uma tarifa precisa de um preço."),
+    "number.malformed": (
+        "{written!r} is no amount; it looks like {expected}.",
+        "{written!r} não é um valor; ele tem a forma {expected}.",
+    ),
     "operators.token_missing": ("No registration token was given.", "Nenhum token de registro foi dado."),
     "roads.source_missing": (
         "The package {package} is not installed.",
@@ -254,6 +259,7 @@ ADVICE: Final[dict[str, Pair]] = {
         "The other operator's staff gets one from `eletrovia operators invite`.",
         "A equipe da outra operadora obtém um com `eletrovia operators invite`.",
     ),
+    "tariff.empty": ("For example: --kwh 1.95", "Por exemplo: --kwh 1.95"),
     "connector.unknown": ("For example: {expected}", "Por exemplo: {expected}"),
     "internal": ("--debug shows where.", "--debug mostra onde."),
 }

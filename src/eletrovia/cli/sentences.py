@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ def sentence(key: str, language: Language, facts: Mapping[str, Any]) -> str:
 def reason_of(code: str, facts: Mapping[str, Any], language: Language) -> str:
     """A code in a person's words: ours, else the API's, else the code itself with its facts."""
     if code == "trip.no_way" and (gap := GAPS.get(str(facts.get("reason")))) is not None:
+        with contextlib.suppress(KeyError, ValueError):
+            facts = {**facts, "short_km": float(facts["short_km"])}  # it may come as text
         return f"{_filled(ERRORS[code], language, facts)} {_filled(gap, language, facts)}".strip()
     if code in ERRORS:
         return _filled(ERRORS[code], language, facts).strip()

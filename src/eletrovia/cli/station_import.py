@@ -43,17 +43,27 @@ class BatchAnswer(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What became of the file; ``refused`` were read well and not taken by the server."""
+    """What became of the file; ``refused`` were read well and not taken by the server.
+
+    ``unpriced`` counts EVSEs without a tariff: they are shown, but nobody can book them.
+    """
 
     operator_id: str
     dry_run: bool
     kept: int
     report: Report
     refused: list[Skipped]
+    unpriced: int
 
 
 def bring_in(
-    terminal: Terminal, file: Path, *, format: str | None, dry_run: bool, operator_id: str | None
+    terminal: Terminal,
+    file: Path,
+    *,
+    format: str | None,
+    dry_run: bool,
+    operator_id: str | None,
+    tariff_id: str | None,
 ) -> None:
     """Reads, sends and reports. Raises: Conflict when the server took none of what was read."""
     server = None if dry_run and operator_id else reach(terminal, role="staff")
@@ -64,9 +74,10 @@ def bring_in(
     )
     report = Report(format=stations.format.value)
     refused: list[Skipped] = []
-    kept = 0
+    kept = unpriced = 0
     with _progress(terminal, stations.total) as advance:
-        for chunk in _chunks(stations.numbered(), report, advance):
+        for chunk, lacking in _chunks(stations.numbered(), report, advance, tariff_id):
+            unpriced += lacking
             if dry_run or server is None:
                 kept += len(chunk)
                 continue
@@ -77,7 +88,7 @@ def bring_in(
                     refused.append(
                         Skipped(reference=answer.id, code=answer.problem.code, facts=answer.problem.facts)
                     )
-    done = Done(f"{country_code}*{party_id}", dry_run, kept, report, refused)
+    done = Done(f"{country_code}*{party_id}", dry_run, kept, report, refused, unpriced)
     if terminal.json:
         terminal.answer(done)
     else:
@@ -94,24 +105,45 @@ def _operator_of(server: Server | None) -> str:
 
 
 def _chunks(
-    numbered: Iterator[tuple[int, Location | Skipped]], report: Report, advance: Any
-) -> Iterator[list[msgspec.Raw]]:
-    """Stations as they are sent, so many that a body stays small."""
+    numbered: Iterator[tuple[int, Location | Skipped]], report: Report, advance: Any, tariff_id: str | None
+) -> Iterator[tuple[list[msgspec.Raw], int]]:
+    """Stations as they are sent, few enough for one body; and how many of their EVSEs lack a price."""
     chunk: list[msgspec.Raw] = []
-    octets = 0
+    octets = unpriced = 0
     for read, item in numbered:
         advance(read)
         report.note(item)
         if isinstance(item, Skipped):
             continue
+        if tariff_id is not None:
+            item = _priced(item, tariff_id)
+        unpriced += sum(not any(plug.tariff_ids for plug in evse.connectors) for evse in item.evses)
         encoded = msgspec.json.encode(item)
         if chunk and (len(chunk) >= CHUNK_STATIONS or octets + len(encoded) > CHUNK_OCTETS):
-            yield chunk
-            chunk, octets = [], 0
+            yield chunk, unpriced
+            chunk, octets, unpriced = [], 0, 0
         chunk.append(msgspec.Raw(encoded))
         octets += len(encoded)
     if chunk:
-        yield chunk
+        yield chunk, unpriced
+
+
+def _priced(place: Location, tariff_id: str) -> Location:
+    """The location with a tariff at every connector that names none."""
+    replace = msgspec.structs.replace
+    return replace(
+        place,
+        evses=tuple(
+            replace(
+                evse,
+                connectors=tuple(
+                    plug if plug.tariff_ids else replace(plug, tariff_ids=(tariff_id,))
+                    for plug in evse.connectors
+                ),
+            )
+            for evse in place.evses
+        ),
+    )
 
 
 def _send(server: Server, chunk: list[msgspec.Raw]) -> BatchAnswer:
@@ -172,3 +204,5 @@ def _draw(terminal: Terminal, done: Done) -> None:
         add(code, len(items), items, terminal.text("stations.refused_by_server"))
     if table.row_count:
         terminal.show("", table)
+    if done.unpriced:
+        terminal.say("stations.unpriced", evses=done.unpriced)

@@ -102,14 +102,19 @@ def draw_station(terminal: Terminal, sheet: Any, availability: Any) -> None:
         terminal.show(Text(place.attribution, style="dim"))
     terminal.show("", _day_table(terminal, place, day), "")
     for tariff in told.tariffs:
-        prices = [
-            terminal.text(
-                f"tariff.{component.type}",
-                price=money(component.price_with_tax, tariff.currency, terminal.language),
-            )
-            for component in tariff.components
-        ]
-        terminal.show(Text(f"{tariff.id}: " + " + ".join(prices)))
+        terminal.show(prices_of(terminal, tariff))
+
+
+def prices_of(terminal: Terminal, tariff: Tariff) -> Text:
+    """``fast: R$ 2.30 per kWh + R$ 1.50 per session``, taxes included."""
+    prices = [
+        terminal.text(
+            f"tariff.{component.type}",
+            price=money(component.price_with_tax, tariff.currency, terminal.language),
+        )
+        for component in tariff.components
+    ]
+    return Text(f"{tariff.id}: " + " + ".join(prices))
 
 
 def _day_table(terminal: Terminal, place: Location, day: Day) -> Table:

@@ -122,6 +122,10 @@ def imported(
         str | None,
         typer.Option("--of", metavar="ID", help="Owner of the stations (default: the server's operator)."),
     ] = None,
+    tariff: Annotated[
+        str | None,
+        typer.Option("--tariff", metavar="ID", help="Price of plugs that name none; see stations price."),
+    ] = None,
 ) -> None:
     """Bring in stations from a file, as the operator's staff, with a report of what was skipped and why.
 
@@ -129,11 +133,36 @@ def imported(
 
       eletrovia stations import stations_br.json --dry-run --of "BR*CAR"
 
-      eletrovia stations import mine.csv --server "BR*CAR"
+      eletrovia stations import mine.csv --server "BR*CAR" --tariff normal
     """
     from eletrovia.cli.station_import import bring_in
 
-    bring_in(terminal, file, format=format, dry_run=dry_run, operator_id=operator)
+    bring_in(terminal, file, format=format, dry_run=dry_run, operator_id=operator, tariff_id=tariff)
+
+
+@app.command("price")
+@client_verb
+def price(
+    terminal: Terminal,
+    tariff: Annotated[str, typer.Argument(help="The tariff's id, e.g. normal.")],
+    per_kwh: Annotated[str, typer.Option("--kwh", metavar="MONEY", help="Per kWh, e.g. 1.95.")] = "0",
+    per_hour: Annotated[str, typer.Option("--hour", metavar="MONEY", help="Per hour of charging.")] = "0",
+    per_session: Annotated[str, typer.Option("--session", metavar="MONEY", help="Per charge.")] = "0",
+    vat: Annotated[str, typer.Option("--vat", metavar="PERCENT", help="Added to all of them.")] = "0",
+    currency: Annotated[str, typer.Option("--currency")] = "BRL",
+) -> None:
+    """Set a tariff of the server's operator, as its staff; what is booked keeps its price.
+
+    [bold]Examples[/]
+
+      eletrovia stations price normal --kwh 1.95
+
+      eletrovia stations price fast --kwh 2.30 --session 1.50
+    """
+    from eletrovia.cli.station_prices import set_price
+
+    prices = {"ENERGY": per_kwh, "TIME": per_hour, "FLAT": per_session}
+    set_price(terminal, tariff, prices, vat=vat, currency=currency)
 
 
 def _list(terminal: Terminal, **query: Any) -> None:

@@ -100,6 +100,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "{kept} of {read} stations could be kept for {operator} ({evses} EVSEs, {format}); nothing was sent.",
         "{kept} de {read} estações serviriam para {operator} ({evses} EVSEs, {format}); nada foi enviado.",
     ),
+    "stations.unpriced": (
+        "{evses} EVSEs have no tariff, so nobody can book them: --tariff ID gives them one.",
+        "{evses} EVSEs não têm tarifa, então ninguém pode reservá-las: --tariff ID dá uma a elas.",
+    ),
     "stations.part_only": (" (only that part)", " (só essa parte)"),
     "stations.refused_by_server": (" (refused by the server)", " (recusado pelo servidor)"),
     "tariff.ENERGY": ("{price} per kWh", "{price} por kWh"),

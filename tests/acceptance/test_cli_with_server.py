@@ -1,0 +1,259 @@
+"""The command line as people use it, as a process of its own, against a real server started by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import msgspec
+import pytest
+
+from eletrovia.base.clock import SystemClock
+from eletrovia.booking.trip import Itinerary, Trip
+from eletrovia.cli.parts import parts_of, totals_of
+from eletrovia.cli.server import Server
+
+DRIVER = {"email": "driver@example.org", "password": "a long sentence", "name": "Driver"}
+STATIONS = """location_id,name,city,latitude,longitude,connector,power_kw,quantity,tariff_ids,simulated
+recife,Recife Norte,Recife,-7.98,-34.90,ccs2,60,2,,yes
+palmares,Palmares,Palmares,-8.68,-35.59,ccs2,120,2,,yes
+maceio,Maceió,Maceió,-9.60,-35.75,ccs2,120,2,,yes
+nowhere,Nowhere,Nowhere,,,ccs2,60,1,,yes
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Shell:
+    """Runs ``eletrovia`` with the settings of one data folder."""
+
+    def __init__(self, data: Path, port: int) -> None:
+        self.data = data
+        self.url = f"http://127.0.0.1:{port}"
+        ours = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ELETROVIA_", "PG"))
+        }
+        self.environ = ours | {
+            "ELETROVIA_DATA_DIR": str(data),
+            "ELETROVIA_HTTP_PORT": str(port),
+            "ELETROVIA_BUS_NATS_PORT": "0",
+            "ELETROVIA_BUS_MQTT_PORT": "0",
+            "ELETROVIA_BUS_WEBSOCKET_PORT": "0",
+            "ELETROVIA_EMAIL": DRIVER["email"],
+            "ELETROVIA_PASSWORD": DRIVER["password"],
+            "ELETROVIA_ZONE": "America/Recife",
+            "ELETROVIA_LOG_FORMAT": "json",
+            "COLUMNS": "100",
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def popen(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.data / "test.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "eletrovia", *arguments],
+                env=self.environ,
+                cwd=self.data,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def run(self, *arguments: str, staff: bool = False, **more: str) -> tuple[int, str, str]:
+        environ = self.environ | more
+        if staff:
+            environ = {name: value for name, value in environ.items() if name != "ELETROVIA_EMAIL"}
+        done = subprocess.run(
+            [sys.executable, "-m", "eletrovia", *arguments],
+            env=environ,
+            cwd=self.data,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def json(self, *arguments: str, code: int = 0, **more: Any) -> Any:
+        ended, out, err = self.run(*arguments, "--json", **more)
+        assert ended == code, out + err
+        return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    data = tmp_path_factory.mktemp("operator")
+    shell = Shell(data, free_port())
+    child = shell.popen("serve")
+    server = Server(shell.url, clock=SystemClock())
+    try:
+        for _ in range(1200):
+            if server.answers(0.5) or child.poll() is not None:
+                break
+            Event().wait(0.05)
+        assert child.poll() is None, (data / "test.log").read_text()
+        server.ask("POST", "/drivers", body=DRIVER, signed_in=False)
+        yield shell
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == 0
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+@pytest.fixture(scope="module")
+def furnished(shell: Shell) -> Shell:
+    (shell.data / "stations.csv").write_text(STATIONS)
+    tried = shell.run("stations", "import", "stations.csv")
+    assert tried[0] == 3, tried  # a driver may not
+    unpriced = shell.run("stations", "import", "stations.csv", staff=True)
+    assert "6 EVSEs have no tariff" in unpriced[2]
+    priced = shell.run("stations", "price", "normal", "--kwh", "1,95", "--session", "1.50", staff=True)
+    assert priced[1] == "normal: R$ 1.95 per kWh + R$ 1.50 per session\n"
+    code, out, err = shell.run("stations", "import", "stations.csv", "--tariff", "normal", staff=True)
+    assert (code, err) == (0, ""), out + err
+    assert "3 of 4 stations kept for BR*CAR (6 EVSEs, csv)." in out
+    assert "no coordinates" in out
+    return shell
+
+
+def test_the_log_is_json_lines_without_secrets(furnished: Shell) -> None:
+    lines = (furnished.data / "test.log").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert any(event["event"] == "operator.ready" for event in events)
+    secrets = json.loads((furnished.data / "staff.json").read_text())["password"]
+    assert not any(secrets in line or DRIVER["password"] in line for line in lines)
+
+
+def test_a_planned_trip_adds_up_in_json_and_on_the_screen(furnished: Shell) -> None:
+    ask = ("trip", "João Pessoa", "maceio, al", "--battery", "60", "--depart", "2026-12-01 08:00")
+    told = furnished.json(*ask)
+    way = msgspec.convert(told["itineraries"][0], Itinerary)
+    totals = totals_of(way, parts_of(way))
+    assert totals.km == round(way.distance_km)
+    assert totals.price == way.price
+    assert totals.minutes == round((way.arrives_at - way.departs_at).total_seconds() / 60)
+    assert way.departs_at.isoformat().startswith("2026-12-01T11:00:0")
+    code, out, err = furnished.run(*ask)
+    assert code == 0
+    assert f"{totals.km} km · driving" in out
+    assert "2026-12-01 08:00 (America/Recife, UTC−03:00)" in out
+    assert "--book" in err
+    assert "\x1b" not in out
+
+
+def test_a_trip_is_booked_once_shown_listed_and_called_off(furnished: Shell) -> None:
+    ask = (
+        "trip",
+        "-7.115,-34.863",
+        "Maceió",
+        "-b",
+        "60",
+        "--depart",
+        "2026-12-02 08:00",
+        "--book",
+        "--key",
+        "k1",
+    )
+    code, out, err = furnished.run(*ask)
+    assert code == 0, out + err
+    trip_id = re.findall(r"Confirmed: every stop is booked\. (\w+)", out)[0]
+    again = msgspec.convert(furnished.json(*ask), Trip)
+    assert (again.id, again.state) == (trip_id, "confirmed")
+    assert [trip["id"] for trip in furnished.json("trips")["trips"]].count(trip_id) == 1
+    assert trip_id in furnished.run("trips")[1]
+    assert "Confirmada" in furnished.run("trips", trip_id, "--lang", "pt-BR")[1]
+
+    other = furnished.run("trip", *ask[1:3], "-b", "70", "--book", "--key", "k1")
+    assert other[0] == 2  # the same key, another body
+
+    cancelled = furnished.json("trips", trip_id, "--cancel")
+    assert cancelled["state"] == "cancelled"
+    assert Decimal(cancelled["cancellation_fee"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("trip", "João Pessoa", "xyzzy qwrt", "-b", "60"), 4, "xyzzy"),
+        (("trip", "João Pessoa", "Maceió", "-b", "60", "--vehicle", "submarine"), 4, "eletrovia vehicles"),
+        (("trips", "trip_00000000000000000000"), 4, "eletrovia trips"),
+        (("operators", "revoke", "BR*MAN", "--yes"), 3, "staff"),
+        (("stations", "list", "--near", "xyzzy qwrt"), 4, "xyzzy"),
+    ],
+)
+def test_what_the_server_refuses_is_told_with_its_exit_code(
+    furnished: Shell, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    ended, out, err = furnished.run(*arguments)
+    assert (ended, out) == (code, "")
+    assert told in err
+    assert "Traceback" not in err
+    problem = furnished.json(*arguments, code=code)
+    assert problem["exit_code"] == code
+
+
+def test_a_battery_that_cannot_reach_anything_says_why(furnished: Shell) -> None:
+    code, out, err = furnished.run("trip", "João Pessoa", "Porto Alegre", "-b", "60", "--lang", "pt-BR")
+    assert code in (2, 5)
+    assert out == ""
+    assert "Nenhum caminho" in err
+    assert re.search(r"\d\.\d{3} km aquém entre", err)
+
+
+def test_a_wrong_password_is_denied_and_never_kept(furnished: Shell, tmp_path: Path) -> None:
+    ended, _, err = furnished.run(
+        "trips", "--server", furnished.url, "--data", str(tmp_path), ELETROVIA_PASSWORD="wrong"
+    )
+    assert ended == 3
+    assert "ELETROVIA_PASSWORD" in err
+    assert "wrong" not in "".join(file.read_text() for file in tmp_path.iterdir())
+
+
+def test_the_other_verbs_speak_to_the_server(furnished: Shell) -> None:
+    assert "João Pessoa" in furnished.run("places", "joao pes")[1]
+    assert furnished.json("vehicles", "--limit", "3")["vehicles"]
+    assert "BR*CAR" in furnished.run("operators")[1]
+    near = furnished.json("stations", "list", "--near", "recife", "--connector", "ccs2")["stations"]
+    assert near[0]["location"]["id"] == "recife"
+    sheet = furnished.run("stations", "show", "BR-CAR/recife", "--day", "2026-12-02")[1]
+    assert "simulated" in sheet
+    assert "CCS2 60 kW" in sheet
+    invited = furnished.json("operators", "invite", "--for", "BR*MAN", staff=True)
+    assert len(invited["registration_token"]) >= 32
+
+
+def test_tokens_are_kept_private(furnished: Shell) -> None:
+    furnished.json("trips")
+    mode = (furnished.data / "cli-tokens.json").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_a_second_server_on_the_same_port_says_what_to_do(furnished: Shell, tmp_path: Path) -> None:
+    code, _, err = furnished.run("serve", "--data", str(tmp_path))
+    assert code == 5
+    assert "--port" in err
+    assert "Traceback" not in err
+
+
+def test_doctor_sees_the_running_server(furnished: Shell) -> None:
+    told = furnished.json("doctor")
+    ports = next(one for one in told["checks"] if one["check"] == "ports")
+    assert ports["outcome"] == "warn"
+    assert furnished.url.rpartition(":")[2] in ports["found"]
