@@ -264,6 +264,8 @@ async def test_killed_in_the_middle_of_the_very_first_start_the_next_one_works(h
     async with await Store.open(server.url) as store, store.connection() as connection:
         await connection.execute("SELECT 1")
     await server.stop()
+    await asyncio.sleep(1)  # an initdb whose parent was killed writes on for a while, into nowhere
+    await (await EmbeddedPostgres.start(home)).stop()
     assert not [name for name in os.listdir(home) if name.startswith(("unfinished", "pwfile"))]
 
 

@@ -162,6 +162,7 @@ class EmbeddedPostgres:
 
     async def _bring_up(self) -> None:
         cluster = self._folder.cluster
+        self._folder.sweep()
         made = (cluster / "PG_VERSION").exists()
         binaries = find_binaries(int((cluster / "PG_VERSION").read_text()) if made else None)
         standing = read_postmaster(cluster) if made else None

@@ -118,13 +118,13 @@ class StoreFolder:
         outside.chmod(0o700)
         return outside
 
-    def new_unfinished(self) -> Path:
-        """The name of a cluster in the making; what earlier attempts left is removed.
-
-        Never the same name twice: the initdb of a process that was killed may still be writing.
-        """
+    def sweep(self) -> None:
+        """Remove the clusters that earlier starts, cut short, left unfinished."""
         for left in self.home.glob("unfinished-*"):
             shutil.rmtree(left, ignore_errors=True)
+
+    def new_unfinished(self) -> Path:
+        """Where to make a cluster; never twice the same: the initdb of a killed process writes on a while."""
         return self.home / f"unfinished-{new_secret(6)}"
 
     def leave_socket_folder(self, folder: Path) -> None:
