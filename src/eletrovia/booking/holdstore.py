@@ -21,7 +21,7 @@ from eletrovia.booking.partner import Arrival, Cancellation
 from eletrovia.store.pool import Store
 
 # Rows go in by EVSE and start: two batches that want the same windows then wait in one order only.
-_TAKE = """
+TAKE = """
 with asked as (
     select * from unnest(
         %s::text[], %s::text[], %s::integer[], %s::integer[], %s::text[], %s::tstzrange[], %s::timestamptz[],
@@ -139,27 +139,10 @@ class HoldStore:
     async def _take_round(self, asked: Sequence[_Asked], places: Sequence[int]) -> dict[int, Taken]:
         """Answers as far as they can be given; what stood in the way may be gone by now, then none."""
         requests = [asked[place].request for place in places]
-        spans = [TimestamptzRange(r.window.starts_at, r.window.ends_at) for r in requests]
-        keys: list[list[Any]] = [
-            [r.home for r in requests],
-            [r.key.trip_id for r in requests],
-            [r.key.attempt for r in requests],
-            [r.key.stop for r in requests],
-        ]
-        columns: list[list[Any]] = [
-            *keys,
-            [r.evse_uid for r in requests],
-            spans,
-            [r.ticket.asked_at for r in requests],
-            [r.ttl_s for r in requests],
-            [r.energy_wh for r in requests],
-            [r.charging_s for r in requests],
-            [r.price for r in requests],
-            [r.driver_ref for r in requests],
-            [asked[place].received_at for place in places],
-        ]
+        columns = take_columns(requests, [asked[place].received_at for place in places])
+        keys, spans = columns[:4], columns[5]
         async with self._store.connection() as connection:
-            cursor = await connection.execute(_TAKE, columns)
+            cursor = await connection.execute(TAKE, columns)
             put_down = {tuple(row) for row in await cursor.fetchall()}
             answers: dict[int, Taken] = {}
             missing: list[int] = []
@@ -313,6 +296,25 @@ class HoldStore:
         async with self._store.connection() as connection:
             cursor = await connection.execute(statement, values)
             return await cursor.fetchall()
+
+
+def take_columns(requests: Sequence[HoldRequest], received_at: Sequence[datetime]) -> list[list[Any]]:
+    """What ``TAKE`` is executed with: one list a column, one row a request."""
+    return [
+        [r.home for r in requests],
+        [r.key.trip_id for r in requests],
+        [r.key.attempt for r in requests],
+        [r.key.stop for r in requests],
+        [r.evse_uid for r in requests],
+        [TimestamptzRange(r.window.starts_at, r.window.ends_at) for r in requests],
+        [r.ticket.asked_at for r in requests],
+        [r.ttl_s for r in requests],
+        [r.energy_wh for r in requests],
+        [r.charging_s for r in requests],
+        [r.price for r in requests],
+        [r.driver_ref for r in requests],
+        list(received_at),
+    ]
 
 
 def _window(during: TimestamptzRange) -> Window:
