@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,6 +33,9 @@ from eletrovia.booking.trip import Itinerary, Trip, TripAsk, TripState
 Answer = TypeVar("Answer")
 
 _log = structlog.get_logger(__name__)
+
+_REST_S = 0.02
+_LONGEST_REST_S = 1.0
 
 
 class TripPlanner(Protocol):
@@ -62,6 +66,7 @@ class Desk:
         board: Board,
         clock: Clock,
         ids: Ids,
+        draw: random.Random,
         rules: Rules,
         observer: Observer | None = None,
         driver_ref: Callable[[str], str] = lambda driver_id: "",
@@ -77,6 +82,7 @@ class Desk:
         self._board = board
         self._clock = clock
         self._ids = ids
+        self._draw = draw
         self._rules = rules
         self._observer = observer or Unwatched()
         self._conducting: dict[str, asyncio.Task[Trip]] = {}
@@ -254,6 +260,8 @@ class Desk:
                 self._settled(intent, verdict)
                 for refusal in run.setbacks.refusals:
                     self._learn(intent, refusal)
+                if run.setbacks.refusals:
+                    await _insist(partial(self._ledger.note_refusals, run.setbacks.refusals))
             if verdict is Verdict.CONFIRMED:
                 trip = msgspec.structs.replace(
                     trip, state=TripState.CONFIRMED, attempt=intent.key.attempt, itinerary=intent.itinerary
@@ -262,6 +270,9 @@ class Desk:
             if intent.key.attempt >= (ask.attempts or self._rules.attempts) or self._clock.now() >= deadline:
                 trip = await self._fail(trip, intent, setbacks, ask)
                 break
+            # Rivals that were refused together must not plan together again, and news of what they took
+            # needs a moment to get here.
+            await asyncio.sleep(self._draw.random() * min(_LONGEST_REST_S, _REST_S * 2**intent.key.attempt))
             following = await self._plan_again(trip, ask, intent, setbacks)
             if following is None:
                 trip = await self._fail(trip, intent, setbacks, ask)

@@ -13,7 +13,7 @@ from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Conflict, EletroviaError, Invalid, NotFound
 from eletrovia.base.lane import Lane
 from eletrovia.booking.decision import Decision, Proposal
-from eletrovia.booking.hold import AttemptKey, Verdict
+from eletrovia.booking.hold import AttemptKey, HoldReply, Verdict
 from eletrovia.booking.ledger import Delivery, Intent, Opening, Unfinished
 from eletrovia.booking.partner import Cancellation
 from eletrovia.booking.trip import Itinerary, Setback, Trip, TripAsk, TripState
@@ -161,6 +161,17 @@ class HomeStore:
         )
         if row is None:
             raise Conflict("trip.moved_on", trip_id=intent.key.trip_id, attempt=intent.key.attempt)
+
+    async def note_refusals(self, refusals: Sequence[HoldReply]) -> None:
+        await self._do(
+            "insert into refusal (trip_id, attempt, stop, document) "
+            "select * from unnest(%s::text[], %s::integer[], %s::integer[], %s::jsonb[]) "
+            "on conflict do nothing",
+            [refusal.key.trip_id for refusal in refusals],
+            [refusal.key.attempt for refusal in refusals],
+            [refusal.key.stop for refusal in refusals],
+            [_text(refusal) for refusal in refusals],
+        )
 
     async def fail(self, trip_id: str, setback: Setback, alternatives: tuple[Itinerary, ...]) -> Trip:
         await self._do(

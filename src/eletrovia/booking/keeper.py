@@ -128,7 +128,7 @@ class Keeper:
             reply = self._settled_reply(request, taken)
             if reply is not None:
                 return reply
-            if claim(request.ticket, taken.blockers) is Claim.YIELD:
+            if claim(request.key, request.ticket, taken.blockers) is Claim.YIELD:
                 return await self._refused(request, taken.blockers)
             contest = asyncio.create_task(self._contest(request, taken.blockers))
             self._contests[request.key] = contest
@@ -173,7 +173,7 @@ class Keeper:
     async def _refused(
         self, request: HoldRequest, blockers: Sequence[Blocker], reason: str = "taken"
     ) -> HoldReply:
-        first = in_the_way(request.ticket, blockers)
+        first = in_the_way(request.key, request.ticket, blockers)
         around = Window(
             request.window.starts_at - timedelta(hours=6), request.window.ends_at + timedelta(hours=6)
         )
@@ -201,7 +201,7 @@ class Keeper:
             if reply is not None:
                 return reply
             blockers = taken.blockers
-            if claim(request.ticket, blockers) is Claim.YIELD:
+            if claim(request.key, request.ticket, blockers) is Claim.YIELD:
                 break
         return await self._refused(request, blockers)
 

@@ -15,7 +15,7 @@ import msgspec
 
 from eletrovia.base.window import Window
 from eletrovia.booking.decision import Decision, Proposal
-from eletrovia.booking.hold import AttemptKey, HoldRequest, HoldState, Verdict
+from eletrovia.booking.hold import AttemptKey, HoldReply, HoldRequest, HoldState, Verdict
 from eletrovia.booking.participant import Blocker
 from eletrovia.booking.partner import Arrival, Cancellation
 from eletrovia.booking.trip import Itinerary, Setback, Trip, TripAsk
@@ -110,6 +110,10 @@ class HomeLedger(Protocol):
         ...
 
     async def decision(self, key: AttemptKey) -> Decision | None: ...
+
+    async def note_refusals(self, refusals: Sequence[HoldReply]) -> None:
+        """Keep who stood in the way of which stop."""
+        ...
 
     async def fail(self, trip_id: str, setback: Setback, alternatives: tuple[Itinerary, ...]) -> Trip: ...
 

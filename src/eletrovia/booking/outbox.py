@@ -46,9 +46,17 @@ class Outbox:
     def push(self, deliveries: Iterable[Delivery]) -> None:
         """Deliver soon; the ledger has them already, so nothing is lost if we are."""
         for delivery in deliveries:
-            task = asyncio.create_task(self._deliver(delivery))
+            task = asyncio.create_task(self._deliver(delivery), name=delivery.body.key.trip_id)
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
+
+    async def told(self, trip_id: str, *, wait_s: float) -> bool:
+        """Whether everybody has heard what there is to say of the trip, after at most ``wait_s``."""
+        due = [task for task in self._under_way if task.get_name() == trip_id]
+        if due:
+            _, due_still = await asyncio.wait(due, timeout=wait_s)
+            return not due_still
+        return True
 
     async def _deliver(self, delivery: Delivery) -> None:
         gate = self._gates.setdefault(delivery.operator_id, asyncio.Semaphore(_AT_ONCE))

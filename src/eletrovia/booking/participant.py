@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from eletrovia.base.window import Window
-from eletrovia.booking.hold import AttemptKey, HoldState, Ticket
+from eletrovia.booking.hold import AttemptKey, HoldKey, HoldState, Ticket
 
 
 class Blocker(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,19 +33,31 @@ class Claim(StrEnum):
     CONTEST = "contest"
 
 
-def claim(ticket: Ticket, blockers: Sequence[Blocker]) -> Claim:
-    """What follows for an asker with ``ticket``.
+def claim(key: HoldKey, ticket: Ticket, blockers: Sequence[Blocker]) -> Claim:
+    """What follows for the asker ``key`` with ``ticket``.
 
     A confirmed hold stays. Of the undecided ones an older asker may have the younger released, and a
-    younger asker never waits for an older one, so waits run one way only: no circle of waits.
+    younger asker never waits for an older one, so waits run one way only: no circle of waits. A trip's own
+    earlier attempt was given up before this one was asked for; only its release has not come yet.
     """
     if not blockers:
         return Claim.TAKE
-    if any(blocker.state is HoldState.CONFIRMED or blocker.ticket <= ticket for blocker in blockers):
+    if any(_stays(blocker, key, ticket) for blocker in blockers):
         return Claim.YIELD
     return Claim.CONTEST
 
 
-def in_the_way(ticket: Ticket, blockers: Sequence[Blocker]) -> Blocker:
+def _stays(blocker: Blocker, key: HoldKey, ticket: Ticket) -> bool:
+    if blocker.state is HoldState.CONFIRMED:
+        return True
+    if blocker.key.trip_id == key.trip_id:
+        return blocker.key.attempt >= key.attempt
+    return blocker.ticket <= ticket
+
+
+def in_the_way(key: HoldKey, ticket: Ticket, blockers: Sequence[Blocker]) -> Blocker:
     """The blocker that an asker yields to: a confirmed one before an undecided one, then the oldest."""
-    return min(blockers, key=lambda b: (b.state is not HoldState.CONFIRMED, b.ticket))
+    return min(
+        blockers,
+        key=lambda b: (not _stays(b, key, ticket), b.state is not HoldState.CONFIRMED, b.ticket),
+    )

@@ -22,6 +22,7 @@ from eletrovia.api.mqtt import TripsOverMqtt
 from eletrovia.base.clock import Clock, SystemClock
 from eletrovia.base.errors import Conflict, Denied
 from eletrovia.base.ids import Ids, new_secret
+from eletrovia.base.rng import Rng
 from eletrovia.booking.board import Board
 from eletrovia.booking.desk import Desk, TripPlanner
 from eletrovia.booking.holdstore import HoldStore
@@ -147,6 +148,7 @@ class Operator:
             board=self.board,
             clock=clock,
             ids=self.ids,
+            draw=Rng().stream("desk"),
             rules=rules,
             observer=observer,
         )

@@ -14,7 +14,7 @@ import msgspec
 from eletrovia.base.errors import Conflict, Invalid, NotFound
 from eletrovia.base.window import Window
 from eletrovia.booking.decision import Decision, Proposal
-from eletrovia.booking.hold import AttemptKey, HoldKey, HoldRequest, HoldState, Verdict, moved
+from eletrovia.booking.hold import AttemptKey, HoldKey, HoldReply, HoldRequest, HoldState, Verdict, moved
 from eletrovia.booking.ledger import Delivery, Hold, Intent, Opening, Taken, Unfinished
 from eletrovia.booking.participant import Blocker
 from eletrovia.booking.partner import Arrival, Cancellation
@@ -37,6 +37,7 @@ class MemoryLedger:
         self.tombstones: set[tuple[str, HoldKey]] = set()
         self.arrived: set[tuple[str, HoldKey]] = set()
         self.charges: list[HoldKey] = []
+        self.refusals: dict[HoldKey, HoldReply] = {}
 
     # -- the home's half ------------------------------------------------------------------------------
 
@@ -87,6 +88,10 @@ class MemoryLedger:
 
     async def decision(self, key: AttemptKey) -> Decision | None:
         return self.decisions.get(key)
+
+    async def note_refusals(self, refusals: Sequence[HoldReply]) -> None:
+        for refusal in refusals:
+            self.refusals.setdefault(refusal.key, refusal)
 
     async def fail(self, trip_id: str, setback: Setback, alternatives: tuple[Itinerary, ...]) -> Trip:
         trip = self.trips_by_id[trip_id]

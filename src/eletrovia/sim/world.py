@@ -121,7 +121,7 @@ class Incarnation:
         self.desk = Desk(
             operator_id, ledger=ledger, register=self.register, partner=partner, outbox=outbox,
             planner=SlotPlanner(world, board, draw), board=board, clock=world.clock,
-            ids=Ids.seeded(world.clock, draw), rules=RULES,
+            ids=Ids.seeded(world.clock, draw), draw=draw, rules=RULES,
         )  # fmt: skip
 
     async def begin(self) -> None:

@@ -161,7 +161,8 @@ class Operator:
         self.outbox = Outbox(ledger, partner)
         self.desk = Desk(
             OWN, ledger=ledger, register=register, partner=partner, outbox=self.outbox, planner=self.planner,
-            board=self.board, clock=self.clock, ids=self.ids, rules=rules,
+            board=self.board, clock=self.clock, ids=self.ids, draw=Rng(1).stream("desk"),
+            rules=rules,
         )  # fmt: skip
         self.registry = CollectorRegistry()
         self.broken_part = False

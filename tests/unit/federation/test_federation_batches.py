@@ -12,7 +12,6 @@ from eletrovia.base.errors import Conflict, Denied, Invalid
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import AttemptKey, Outcome, Verdict
 from eletrovia.booking.partner import Arrival, Cancellation
-from eletrovia.federation.local import Everyone
 from eletrovia.federation.wire import (
     HOLD,
     MAX_BATCH,
@@ -222,22 +221,6 @@ async def test_availability_is_whole_or_unchanged(partners) -> None:
     assert await man.client.availability("BR*CAR", whole.sequence) is None
     car.live.touch("L1")
     assert await man.client.availability("BR*CAR", whole.sequence) is not None
-
-
-async def test_our_own_stations_are_asked_without_a_wire(car, request_of) -> None:
-    everyone = Everyone("BR*CAR", car.client)
-    everyone.settle(car.holds, car.decisions)
-    request = request_of("BR*CAR")
-    assert (await everyone.hold("BR*CAR", request)).outcome is Outcome.HELD
-    key = request.key.attempt_key
-    decision = await everyone.propose("BR*CAR", Proposal(key=key, verdict=Verdict.CONFIRMED, by="BR*CAR"))
-    await everyone.deliver("BR*CAR", decision)
-    assert car.holds.applied == [decision]
-    assert car.calls == []
-    with pytest.raises(Conflict):
-        await everyone.hold("BR*CAR", request_of("BR*CAR", 2, evse_uid="cursed"))
-    with pytest.raises(Denied):
-        await everyone.hold("BR*SER", request_of("BR*CAR", 3))
 
 
 @pytest.mark.parametrize("kind", [Invalid, Denied, Conflict])

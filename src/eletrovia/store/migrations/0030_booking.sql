@@ -46,6 +46,16 @@ create unique index decision_one_confirmed_attempt on decision (trip_id) where v
 
 comment on table decision is 'Insert only: the first writer wins, every later one reads what stands.';
 
+create table refusal (
+    trip_id text not null references trip,
+    attempt integer not null,
+    stop integer not null,
+    document jsonb not null,
+    primary key (trip_id, attempt, stop)
+);
+
+comment on table refusal is 'Why an attempt failed: who stood in the way of which stop, and how.';
+
 create table outbox (
     operator_id text not null,
     kind text not null constraint outbox_kind_known check (kind in ('decision', 'cancellation')),
