@@ -393,6 +393,10 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "Uma vaga fica presa por {allowed} segundos, não {ttl_s}.",
     ),
     # -- the machine
+    "trip.not_yet_kept": (
+        "The request is not known to be kept yet; send it again with the same key.",
+        "Ainda não se sabe se o pedido foi guardado; envie-o de novo com a mesma chave.",
+    ),
     "store.unreachable": ("The database does not answer now.", "O banco de dados não responde agora."),
     "store.busy": (
         "The database is busy; try again soon.",

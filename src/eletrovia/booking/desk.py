@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from eletrovia.base.clock import Clock
-from eletrovia.base.errors import Conflict, EletroviaError, NotFound, Unavailable
+from eletrovia.base.errors import Conflict, EletroviaError, NotFound, Overloaded, Unavailable
 from eletrovia.base.ids import Ids
 from eletrovia.base.money import cents
 from eletrovia.booking.attempt import AttemptRun, Setbacks
@@ -36,6 +36,7 @@ _log = structlog.get_logger(__name__)
 
 _REST_S = 0.02
 _LONGEST_REST_S = 1.0
+_LOOK_EVERY_S = 15.0
 
 
 class TripPlanner(Protocol):
@@ -123,7 +124,11 @@ class Desk:
 
     async def _seen_through(self, opening: Coroutine[None, None, Trip], wait_s: float) -> Trip:
         """The trip as it stands in the end, or pending after ``wait_s``; who leaves stops nothing."""
-        trip = await asyncio.shield(asyncio.ensure_future(opening))
+        asked = asyncio.ensure_future(opening)
+        done, _ = await asyncio.wait([asked], timeout=max(wait_s, self._rules.ask_s))
+        if not done:
+            raise Unavailable("trip.not_yet_kept")
+        trip = asked.result()
         running = self._conducting.get(trip.id)
         if running is None:
             return trip
@@ -229,7 +234,12 @@ class Desk:
         )
         self._show(intent)
         try:
-            opened = await self._ledger.open_trip(opening)
+            # Said again until it is known to stand: then somebody carries it on.
+            async with asyncio.timeout(self._rules.deadline_s):
+                opened = await _insist(partial(self._ledger.open_trip, opening))
+        except TimeoutError:
+            self._hide(intent)
+            raise Unavailable("store.unreachable", trip_id=trip_id) from None
         except BaseException:
             self._hide(intent)
             raise
@@ -278,7 +288,12 @@ class Desk:
                 trip = await self._fail(trip, intent, setbacks, ask)
                 break
             self._show(following)
-            await _insist(partial(self._ledger.next_attempt, following))
+            try:
+                await _insist(partial(self._ledger.next_attempt, following))
+            except Conflict:  # somebody carried it on already: what stands is the answer
+                self._hide(following)
+                trip = await self.trip(trip.id)
+                break
             self._observer.passed(Step.JOURNALED)
             intent, verdict = following, None
         self._told(trip)
@@ -383,6 +398,21 @@ class Desk:
         await self._outbox.recover()
         self._recovered.set()
 
+    async def run(self) -> None:
+        """Now and then look for trips that nobody carries on, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            try:
+                left = await self._ledger.unfinished()
+            except EletroviaError as error:
+                _log.warning("trips.not_looked_for", error=str(error))
+                continue
+            overdue = self._clock.now() - timedelta(seconds=2 * self._rules.deadline_s)
+            for found in left:
+                if found.trip.asked_at < overdue and found.trip.id not in self._conducting:
+                    _log.warning("trip.taken_up_again", trip_id=found.trip.id)
+                    self._resume(found)
+
     def _resume(self, found: Unfinished) -> None:
         if found.verdict is None:
             self._show(found.intent)
@@ -400,7 +430,7 @@ async def _insist(call: Callable[[], Awaitable[Answer]]) -> Answer:
     while True:
         try:
             return await call()
-        except Unavailable:
+        except (Unavailable, Overloaded):
             await asyncio.sleep(0.5)
 
 

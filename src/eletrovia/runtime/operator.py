@@ -38,7 +38,8 @@ from eletrovia.booking.switchboard import Switchboard
 from eletrovia.bus.bus import Bus
 from eletrovia.bus.callout import Callout, Grant, Knocker
 from eletrovia.bus.embedded import EmbeddedNats
-from eletrovia.bus.layout import BusPorts
+from eletrovia.bus.layout import BusPorts, Guests
+from eletrovia.charging.live import StationState
 from eletrovia.charging.location import Location, plain
 from eletrovia.charging.stations import Stations
 from eletrovia.charging.tariff import Tariff
@@ -86,6 +87,7 @@ class Operator:
         token_secret: str,
         clock: Clock,
         planner: Callable[[Operator], TripPlanner] | None = None,
+        driver_ref: Callable[[str], str] = lambda driver_id: "",
     ) -> None:
         operator_id = config.operator.id
         self.config = config
@@ -151,14 +153,16 @@ class Operator:
             draw=Rng().stream("desk"),
             rules=rules,
             observer=observer,
+            driver_ref=driver_ref,
         )
-        told = PartnerWindow(stations, self.board)
+        self._told = PartnerWindow(stations, self.board)
+        self._asked_about: set[tuple[str, str]] = set()
         self.feed = PartnerFeed(
             self.directory,
             self.client,
             operator_id,
             on_offer=self._offered,
-            on_state=told.heard,
+            on_state=self._heard,
         )
         self.app = create_app(
             desk=self.desk,
@@ -197,6 +201,16 @@ class Operator:
     ) -> None:
         await self.stations.put_partner(operator_id, locations, tariffs)
 
+    def _heard(self, operator_id: str, state: StationState) -> None:
+        self._told.heard(operator_id, state)
+        key = (operator_id, state.location_id)
+        if key in self._asked_about or self.stations.knows(*key):
+            return
+        # A station that is new there: what it is comes by pulling. Once each, or one that we refused to take
+        # in would be asked for at every word about it.
+        self._asked_about.add(key)
+        self.feed.refresh(operator_id)
+
     async def _check_store(self) -> None:
         async with self.store.connection() as connection:
             await connection.execute("select 1")
@@ -232,7 +246,7 @@ class Operator:
             stack.push_async_callback(self.desk.close)
             workers = [
                 asyncio.create_task(work)
-                for work in (self.keeper.run(), self.publisher.run(), self.feed.run())
+                for work in (self.desk.run(), self.keeper.run(), self.publisher.run(), self.feed.run())
             ]
             stack.push_async_callback(_cancelled, workers)
             mqtt = await TripsOverMqtt(self.bus, self.desk, self.people).start()
@@ -262,18 +276,25 @@ def _rules(config: Config) -> Rules:
 
 @contextlib.asynccontextmanager
 async def opened(
-    config: Config, *, world: World | None = None
+    config: Config,
+    *,
+    world: World | None = None,
+    guests: Guests | None = None,
+    driver_ref: Callable[[str], str] = lambda driver_id: "",
 ) -> AsyncIterator[tuple[Operator, socket.socket]]:
-    """An operator on its database and broker, ours or the user's, with the port it will answer on."""
+    """An operator on its database and broker, ours or the user's, with the port it will answer on.
+
+    ``guests`` opens the embedded broker to clients without credentials; ``driver_ref`` is the desk's.
+    """
     clock = SystemClock()
     data = config.data.path
     async with contextlib.AsyncExitStack() as stack:
-        listener = _listen(config.http.host, config.http.port)
+        listener = listen(config.http.host, config.http.port)
         stack.callback(listener.close)
         # Three slow starts that need nothing of each other.
         world_ready = asyncio.create_task(asyncio.to_thread(lambda: world or load_world(config.planning)))
         store_ready = asyncio.create_task(_open_store(config, data, stack))
-        nats_ready = asyncio.create_task(_open_bus(config, data, stack))
+        nats_ready = asyncio.create_task(_open_bus(config, data, stack, guests))
         starts = (world_ready, store_ready, nats_ready)
         try:
             await asyncio.gather(*starts)
@@ -299,6 +320,7 @@ async def opened(
             own=own,
             token_secret=kept_secret(data / "token.key"),
             clock=clock,
+            driver_ref=driver_ref,
         )
         if nats is not None:
             callout = await Callout.start(nats.callout, operator.authorise, clock=clock)
@@ -321,13 +343,15 @@ async def _open_store(config: Config, data: Path, stack: contextlib.AsyncExitSta
 
 
 async def _open_bus(
-    config: Config, data: Path, stack: contextlib.AsyncExitStack
+    config: Config, data: Path, stack: contextlib.AsyncExitStack, guests: Guests | None
 ) -> tuple[Bus, EmbeddedNats | None]:
     settings, nats, url = config.bus, None, config.bus.url
     name = plain(config.operator.id)
     if not url:
         ports = BusPorts(nats=settings.nats_port, mqtt=settings.mqtt_port, websocket=settings.websocket_port)
-        nats = await EmbeddedNats.start(data / "nats", ports=ports, host=config.http.host, server_name=name)
+        nats = await EmbeddedNats.start(
+            data / "nats", ports=ports, host=config.http.host, server_name=name, guests=guests
+        )
         stack.push_async_callback(nats.stop)
         url = nats.url
     bus = await Bus.connect(url, name=name)
@@ -335,7 +359,8 @@ async def _open_bus(
     return bus, nats
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises: Conflict where the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
@@ -393,13 +418,34 @@ def http_server(app: Litestar) -> _Server:
     return _Server(settings)
 
 
-async def serve(config: Config, *, world: World | None = None) -> None:
-    """Run one operator until SIGINT or SIGTERM, then stop everything in order."""
+Beside = Callable[[Operator], contextlib.AbstractAsyncContextManager[None]]
+
+
+@contextlib.asynccontextmanager
+async def _nothing_beside(operator: Operator) -> AsyncIterator[None]:
+    yield
+
+
+async def serve(
+    config: Config,
+    *,
+    world: World | None = None,
+    guests: Guests | None = None,
+    driver_ref: Callable[[str], str] = lambda driver_id: "",
+    beside: Beside = _nothing_beside,
+) -> None:
+    """Run one operator until SIGINT or SIGTERM, then stop everything in order.
+
+    ``beside`` is what else runs on the operator's parts, from before it answers to after it has stopped.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with opened(config, world=world) as (operator, listener):
+    async with (
+        opened(config, world=world, guests=guests, driver_ref=driver_ref) as (operator, listener),
+        beside(operator),
+    ):
         server = http_server(operator.app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         _log.info(

@@ -127,7 +127,7 @@ class Incarnation:
     async def begin(self) -> None:
         await self.keeper.recover()
         await self.desk.recover()
-        await self.keeper.run()
+        await asyncio.gather(self.keeper.run(), self.desk.run())
 
     async def may_die(self, draw: random.Random) -> None:
         if self.alive and draw.random() < self.world.faults.crash:

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from eletrovia.api.app import create_app
 from eletrovia.api.desks import OperatorCard, Reach
+from eletrovia.base.rng import Rng
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.errors import Conflict, Unavailable
 from eletrovia.base.geo import Point
