@@ -16,7 +16,9 @@ import pytest
 
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.errors import Conflict, Denied, EletroviaError, Invalid, NotFound, Overloaded, Unavailable
+from eletrovia.cli import trip as trip_verb
 from eletrovia.cli.city import City, CityServer, Login, read_city, read_staff, write_private
+from eletrovia.cli.main import main
 from eletrovia.cli.reach import reach
 from eletrovia.cli.server import TOKENS_FILE, Server, error_of
 from eletrovia.cli.terminal import Options, Terminal
@@ -270,3 +272,118 @@ def test_a_broken_city_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"city\.malformed"):
         read_city(tmp_path)
     assert repr(City((CityServer("a", "b", "c"),), Login("e", "s3cret"))).count("s3cret") == 0
+
+
+# -- booking through trouble ------------------------------------------------------------------------------
+
+
+def told_trip(state: str, **more: Any) -> dict[str, Any]:
+    trip = {
+        "id": "trip_1",
+        "driver_id": "acct_1",
+        "home": "BR*CAR",
+        "attempt": 1,
+        "asked_at": "2026-12-01T11:00:00Z",
+    }
+    return trip | {"state": state} | more
+
+
+def booked(
+    capsys: pytest.CaptureFixture[str], data: Path, reply: Callable[[Asked, int], Reply], *more: str
+) -> tuple[int, str, str, list[Asked]]:
+    """``trip --book`` against a server that answers /trips with ``reply(asked, how often asked before)``."""
+    times = iter(range(100))
+
+    def answer(asked: Asked) -> Reply:
+        if asked[1] == "/healthz":
+            return ok({})
+        return ok(PAIR) if asked[1].endswith("/tokens") else reply(asked, next(times))
+
+    with serving(answer) as (url, heard):
+        city(data, url)
+        with pytest.raises(SystemExit) as ended:
+            main(["trip", "recife", "aracaju", "-b", "60", "--book", "--data", str(data), *more])
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err, [one for one in heard if "/trips" in one[1]]
+
+
+def test_a_trip_that_stays_undecided_ends_with_8_and_says_how_to_ask_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pending = json.dumps(told_trip("pending")).encode()
+    code, out, _, heard = booked(capsys, tmp_path, lambda *_: (202, {}, pending), "--wait", "0")
+    assert code == 8
+    assert "eletrovia trips trip_1" in out
+    assert len(heard) == 1
+    code, out, _, heard = booked(capsys, tmp_path, lambda *_: (202, {}, pending), "--wait", "1", "--json")
+    assert (code, json.loads(out)["state"]) == (8, "pending")
+    assert {path.partition("?")[0] for method, path, _, _ in heard if method == "GET"} == {
+        "/api/v1/trips/trip_1"
+    }
+
+
+def test_a_decision_that_comes_later_is_waited_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def reply(_: Asked, times: int) -> Reply:
+        if times == 1:
+            return 503, {}, b"{}"  # away for a moment: that decides nothing
+        return (
+            (202, {}, json.dumps(told_trip("pending")).encode()) if times < 3 else ok(told_trip("confirmed"))
+        )
+
+    code, out, _, heard = booked(capsys, tmp_path, reply)
+    assert code == 0
+    assert "Confirmed" in out
+    assert [method for method, *_ in heard] == ["POST", "GET", "GET", "GET"]
+
+
+def test_an_unheard_booking_is_repeated_word_for_word_with_its_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trip_verb, "_rest", lambda: None)
+
+    def reply(_: Asked, times: int) -> Reply:
+        return (503, {}, b"{}") if times < 2 else (201, {}, json.dumps(told_trip("confirmed")).encode())
+
+    code, _, _, heard = booked(capsys, tmp_path, reply)
+    assert code == 0
+    assert len(heard) == 3
+    assert len({(headers["idempotency-key"], body) for _, _, headers, body in heard}) == 1
+
+
+def test_giving_up_tells_the_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trip_verb, "_rest", lambda: None)
+    code, _, err, heard = booked(capsys, tmp_path, lambda *_: (503, {}, b"{}"), "--key", "mine-1")
+    assert code == 7
+    assert "--key mine-1" in err
+    assert 1 < len(heard) <= 10
+    assert {headers["idempotency-key"] for _, _, headers, _ in heard} == {"mine-1"}
+
+
+def test_a_refused_booking_ends_with_5_and_says_why(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    failed = told_trip("failed", setback={"code": "trip.taken", "facts": {"attempts": 3}}, alternatives=[])
+    problem = {"code": "trip.taken", "detail": "…", "facts": {"attempts": 3}, "trip": failed}
+    reply = (409, {}, json.dumps(problem).encode())
+    code, out, err, _ = booked(capsys, tmp_path, lambda *_: reply)
+    assert (code, out) == (5, "")
+    assert "3 times in a row; nothing is booked" in err
+    code, out, _, _ = booked(capsys, tmp_path, lambda *_: reply, "--json")
+    assert code == 5
+    assert json.loads(out)["facts"]["trip"]["state"] == "failed"
+
+
+def test_ctrl_c_while_booking_tells_the_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trip_verb, "_rest", interrupted)
+    code, _, err, _ = booked(capsys, tmp_path, lambda *_: (503, {}, b"{}"), "--key", "mine-2")
+    assert code == 130
+    assert "--key mine-2" in err

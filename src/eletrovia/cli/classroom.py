@@ -15,6 +15,9 @@ from eletrovia.cli.verb import verb
 def classroom(
     terminal: Terminal,
     bind: Annotated[str, typer.Option("--bind", help="Address to open the ports on.")] = "127.0.0.1",
+    central: Annotated[
+        int, typer.Option("--central", min=0, max=3, hidden=True, help="Be this central, for the others.")
+    ] = 0,
 ) -> None:
     """Open the classroom protocols: three centrals, their brokers and their REST, until Ctrl-C.
 
@@ -26,10 +29,13 @@ def classroom(
     """
     settings = terminal.config
 
-    import importlib
-
+    from eletrovia.runtime import classroom as room
     from eletrovia.runtime import logs
 
     logs.set_up(settings.log)
-    room = importlib.import_module("eletrovia.runtime.classroom")
-    run_to_end(room.serve(settings, bind=bind))
+    if central:
+        from eletrovia.runtime.central import serve_central
+
+        run_to_end(serve_central(settings, central, bind=bind))
+    else:
+        run_to_end(room.serve(settings, bind=bind))

@@ -51,7 +51,7 @@ def sentence_for(error: EletroviaError, language: Language) -> str:
 
 def advice_for(error: EletroviaError, language: Language) -> str:
     """What to do about it; empty where nobody knows."""
-    if error.code == "server.no_answer" and "key" in error.facts:
+    if error.kind == "unavailable" and "key" in error.facts:
         return _filled(REPEAT, language, error.facts)
     if error.code == "place.unknown" and error.facts.get("suggestions"):
         return _filled(DID_YOU_MEAN, language, error.facts)

@@ -52,7 +52,10 @@ def show_plans(terminal: Terminal, told: Any) -> None:
 def show_trip(terminal: Terminal, told: dict[str, Any]) -> None:
     """How a trip stands, with its way where it has one."""
     if "itinerary" not in told and told.get("state") == "pending":
-        terminal.say("trip.state.pending", id=told["id"])  # all we know of it is that it was asked for
+        # All we know of it is that it was asked for.
+        terminal.out.print(
+            terminal.text("trip.state.pending", id=told["id"]), style="bold yellow", markup=False
+        )
         return
     trip = trip_of(told)
     if trip.itinerary is not None:

@@ -130,11 +130,11 @@ class Terminal:
 
         return users_zone(os.environ)
 
-    def text(self, key: str, **facts: Any) -> str:
+    def text(self, key: str, /, **facts: Any) -> str:
         """A sentence in the user's language."""
         return sentence(key, self.language, facts)
 
-    def say(self, key: str, **facts: Any) -> None:
+    def say(self, key: str, /, **facts: Any) -> None:
         """A remark beside the answer: to standard error, and not at all with ``--json``."""
         if not self.json:
             self.err.print(self.text(key, **facts), markup=False, soft_wrap=True)
@@ -155,7 +155,7 @@ class Terminal:
         """Whether a person sits there who can be asked."""
         return not self.json and sys.stdin.isatty() and self.err.is_terminal
 
-    def busy(self, key: str, **facts: Any) -> contextlib.AbstractContextManager[Any]:
+    def busy(self, key: str, /, **facts: Any) -> contextlib.AbstractContextManager[Any]:
         """While it lasts, tells a person what is being waited for; a pipe sees nothing of it."""
         if self.json or not self.err.is_terminal:
             return contextlib.nullcontext()

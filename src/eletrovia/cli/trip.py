@@ -133,8 +133,10 @@ def book_and_show(
             show_alternatives(terminal, refused.facts.pop("trip"))
             raise
         except Unavailable as silent:
-            if silent.code == "server.no_answer":
-                silent.facts["key"] = key
+            silent.facts["key"] = key
+            raise
+        except KeyboardInterrupt:
+            terminal.say("trip.broken_off", key=key)
             raise
         told = answer.read(dict[str, Any])
         until = clock.monotonic() + wait_s

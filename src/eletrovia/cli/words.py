@@ -34,6 +34,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Nothing is booked yet: --book does it.",
         "Nada foi reservado ainda: --book reserva.",
     ),
+    "trip.broken_off": (
+        "The booking may have been heard. The same command with --key {key} tells, and will not book twice.",
+        "O pedido pode ter chegado. O mesmo comando com --key {key} diz, e não reserva duas vezes.",
+    ),
     "trip.others": ("Other ways", "Outros caminhos"),
     "trip.alternatives": ("Found, but not held", "Encontrados, mas não reservados"),
     "trip.fee": ("Cancellation fee: {fee}", "Taxa de cancelamento: {fee}"),
