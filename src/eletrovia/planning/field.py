@@ -21,7 +21,7 @@ NANO = 1_000_000_000
 
 
 class Ends(msgspec.Struct, frozen=True, kw_only=True):
-    """Driving from an origin to all sites and from all sites to a destination; ``inf`` where there is no way."""
+    """Driving from an origin to all sites, and from them to a destination; ``inf`` where there is no way."""
 
     start_km: Reals
     start_s: Reals
@@ -127,7 +127,9 @@ class Field:
                 kind = (0.0, "") if fixed is not None else (bay.power_w, bay.power_type)
                 row = rows.get(kind)
                 if row is None:
-                    made = np.zeros(2) if fixed is not None else charge.table(vehicle, kind[0], bay.power_type)
+                    made = (
+                        np.zeros(2) if fixed is not None else charge.table(vehicle, kind[0], bay.power_type)
+                    )
                     row = rows[kind] = -1 if made is None else len(tables)
                     if made is not None:
                         tables.append(made)

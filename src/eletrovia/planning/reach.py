@@ -13,8 +13,8 @@ from eletrovia.planning.plan import Gap
 def gap(field: Field, ask: Ask) -> Gap:
     """Of all ways over bays that fit the car, the one whose worst leg lacks least, and what it lacks.
 
-    A car that charges in full at every site takes it. Called only when the search found nothing, so when nothing
-    is lacking it is the free windows that are.
+    A car that charges in full at every site takes it. Called only when the search found nothing, so when
+    nothing is lacking it is the free windows that are.
     """
     lacks = _lacks(field, ask)
     last = len(lacks) - 1
@@ -53,7 +53,8 @@ def _lacks(field: Field, ask: Ask) -> npt.NDArray[np.float64]:
     units[0, :] -= soc - field.reserve
     if soc < field.reserve:
         units[0, 1 : n + 1] -= field.reserve
-    return np.maximum(units, 0.0)
+    lacks: npt.NDArray[np.float64] = np.maximum(units, 0.0)
+    return lacks
 
 
 def soc_units(soc: float) -> int:

@@ -10,22 +10,27 @@ The model
     for ``charge.charge_s`` seconds (``fixed_charge_s`` and to 100 % where the vehicle says so). The window
     ``[start - margin_before_s, end + margin_after_s)`` meets neither a taken span of the bay nor another
     window of the same way; the start is within the horizon. It may wait before a charge, never after one:
-    no later departure leads to anything better. Cost of a stop: flat + energy (exact, not rounded to Wh) · price
-    + charging time · price. Prices under 0 count as 0.
+    no later departure leads to anything better. Cost of a stop: flat + energy (exact, not rounded to Wh) ·
+    price + charging time · price. Prices under 0 count as 0.
 
     EARLIEST: earliest arrival, then fewer stops, then lower cost, then more battery left.
     CHEAPEST: lowest cost, then earliest arrival, then fewer stops.
 
+    Two bounds keep crowds quick: ties (of arrival, or of cost and arrival) are looked into for ``TIDY_LABELS``
+    only, and the lowest cost for ``CHEAPEST_LABELS`` only; then the best found counts. The earliest arrival
+    is always exact.
+
 Why it is exact
-    A label is an arrival (place, time, soc) or a departure (place, time, level). Label A is dropped for B only
-    when both stand at the same site, within the same percent or at the same level, and B is no later, no
-    emptier, and, where these count, has no more stops and no higher cost. Whatever A does from there, B
-    can copy: the same bay and level, since the same whole percents lie above both; its charge lasts no longer, so
-    whenever A's window is free B's, begun at the same moment, is; it departs no later, at the same level, for no
-    higher cost. Fuller labels do *not* beat emptier ones across percents: the emptier may charge to
-    a level that the fuller has already passed, and go on over a leg that the fuller would need from here too
-    (legs need not obey the triangle inequality). Nothing is ever closed, so bounds need only be admissible.
-    The bounds are the same problem with every bay free, solved backwards from the destination.
+    A label is an arrival (place, time, soc) or a departure (place, time, level). Label A is dropped for B
+    only when both stand at the same site, within the same percent or at the same level, and B is no later,
+    no emptier, and, where these count, has no more stops and no higher cost. Whatever A does from there,
+    B can copy: the same bay and level, since the same whole percents lie above both; its charge lasts no
+    longer, so whenever A's window is free, B's that begins at the same moment is; it departs no later, at
+    the same level, for no higher cost. Fuller labels do *not* beat emptier ones across percents: the emptier
+    may charge to a level that the fuller has passed already, and go on by a leg that the fuller cannot
+    take without charging more (legs need not obey the triangle inequality). Nothing is ever closed, so
+    bounds need only be admissible; they are the same problem with every bay free as often as wanted, for as
+    long as its longest free window, solved backwards.
 
     A way's own windows count only where it comes to one bay twice. That is checked on the answer; if ever
     they meet, the search runs again with labels that beat others only if they block no bay longer.
@@ -48,8 +53,20 @@ from eletrovia.planning.vehicle import CurvePoint, Vehicle
 if TYPE_CHECKING:
     from eletrovia.planning import kernel
 
-MOST_LABELS = 4_000_000
-"""Where a search gives up (some 400 MB); the worlds we know need a few thousand."""
+    Found = tuple[kernel.Ints, int, int]
+    """Stops as rows of the kernel's, arrival, cost."""
+
+MOST_LABELS = 1_000_000
+"""Where an earliest arrival is given up (some 100 MB); the worlds we know need a few thousand."""
+
+CHEAPEST_LABELS = 100_000
+"""Where the lowest cost is no longer proven: many cheap bays, all booked out for days, can lead so far."""
+
+CHEAPEST_DELAY_S = 2 * 3600
+"""Beyond ``CHEAPEST_LABELS`` the lowest cost counts only among ways this much later than the earliest."""
+
+TIDY_LABELS = 4_000
+"""How far ties are looked into; only where waiting lets many ways arrive together does this matter."""
 
 
 def search(problem: Problem) -> Plan | Gap:
@@ -63,10 +80,7 @@ def search(problem: Problem) -> Plan | Gap:
 def search_field(field: Field, ask: Ask) -> Plan | Gap:
     """``search`` over sites that were made ready before."""
     found = _Search(field, ask)
-    if ask.objective is Objective.CHEAPEST:
-        plan = found.cheapest()
-    else:
-        plan = found.earliest()
+    plan = found.cheapest() if ask.objective is Objective.CHEAPEST else found.earliest()
     return reach.gap(field, ask) if plan is None else plan
 
 
@@ -118,6 +132,16 @@ def _distinct(plans: Iterable[Plan | None]) -> list[Plan]:
     return list(kept.values())
 
 
+def _meets_itself(plan: Plan) -> bool:
+    """Whether two windows of one way overlap on one bay: no operator would give it both."""
+    stops = plan.stops
+    return any(
+        (a.site, a.bay) == (b.site, b.bay) and b.window[0] < a.window[1]
+        for i, a in enumerate(stops)
+        for b in stops[i + 1 :]
+    )
+
+
 class _Search:
     """One question on its way through the compiled walk; bounds are made when first needed."""
 
@@ -156,76 +180,98 @@ class _Search:
         self.calendar = field.calendar(ask.busy)
         self.scale = (field.tables, field.base_s, field.step, field.lowest, field.reserve)
         self.windows = (ask.margin_before_s, ask.margin_after_s, ask.departs_at + ask.horizon_s)
+        self.room = kernel.rooms(ask.departs_at, *self.calendar, *self.windows)
         self.order = np.argsort(np.where(end_s < 0, np.iinfo(np.int64).max, end_s), kind="stable")
         self.bounds: dict[int, tuple[Any, Any, Any]] = {}
         self.labels = 0
+        self.gave_up = False
 
     def earliest(self) -> Plan | None:
+        """Ties: exact within ``TIDY_LABELS``, beyond that the best found till then."""
         k = self.kernel
-        for careful in (False, True):
-            quick = self._walk(k.QUICK, careful)
-            if quick is None:
-                return None
-            way, arrives_at, cost = quick
-            tidy = self._walk(k.TIDY, careful, arrives_at, (len(way), cost))
-            plan = self._plan(*(tidy or quick))
-            if careful or not self._meets_itself(plan):
-                return plan
-        raise AssertionError("unreachable")
+        quick = self._answer(
+            k.QUICK, k.sprint(MOST_LABELS, *self._question(), self._bound(k.TIME), self.room)
+        )
+        plan = self._tidy(quick, careful=False)
+        if plan is not None and _meets_itself(plan):
+            plan = self._tidy(self._walk(k.QUICK, careful=True), careful=True)
+        return plan
 
     def cheapest(self) -> Plan | None:
-        return self._best(self.kernel.CHEAPEST)
+        """Fewer stops among equals: within ``TIDY_LABELS``, beyond that the best found till then."""
+        for careful in (False, True):
+            k = self.kernel
+            found = self._walk(k.CHEAPEST, careful)
+            if self.gave_up:
+                return self._cheap_and_soon(found)
+            if found is None:
+                return None
+            way, arrives_at, cost = found
+            guess = (cost, arrives_at * 256 + len(way))
+            tidy = self._walk(k.CHEAPEST_TIDY, careful, arrives_at, guess) if len(way) else None
+            plan = self._plan(*(tidy or found))
+            if not _meets_itself(plan):
+                return plan
+        return None
+
+    def _cheap_and_soon(self, found: Found | None) -> Plan | None:
+        earliest = self.earliest()
+        if earliest is None:
+            return None
+        soon = self._walk(self.kernel.CHEAPEST, True, earliest.arrives_at + CHEAPEST_DELAY_S)
+        plans = [earliest, *(self._plan(*way) for way in (found, soon) if way is not None)]
+        return min((plan for plan in plans if not _meets_itself(plan)), key=lambda plan: plan.cost)
 
     def fewest(self) -> Plan | None:
-        return self._best(self.kernel.FEWEST)
+        """Few stops, then an early arrival: the best found within ``TIDY_LABELS``; never a self-conflict."""
+        found = self._walk(self.kernel.FEWEST, careful=True)
+        return self._plan(*found) if found else None
 
-    def _best(self, mode: int) -> Plan | None:
-        found = self._walk(mode, False)
-        plan = self._plan(*found) if found else None
-        if plan is not None and self._meets_itself(plan):
-            found = self._walk(mode, True)
-            plan = self._plan(*found) if found else None
-        return plan
+    def _tidy(self, quick: Found | None, careful: bool) -> Plan | None:
+        """Of all ways as early as ``quick``, the one with fewest stops, lowest cost, fullest battery."""
+        if quick is None:
+            return None
+        way, arrives_at, cost = quick
+        tidy = self._walk(self.kernel.TIDY, careful, arrives_at, (len(way), cost)) if len(way) else None
+        return self._plan(*(tidy or quick))
 
     def _bound(self, counts: int) -> tuple[Any, Any, Any]:
         if counts not in self.bounds:
-            self.bounds[counts] = self.kernel.to_go(counts, self.order, *self.legs, *self.bays, *self.scale)
+            self.bounds[counts] = self.kernel.to_go(
+                counts, self.order, *self.legs, *self.bays, *self.scale, self.room
+            )
         return self.bounds[counts]
 
+    def _question(self) -> tuple[Any, ...]:
+        return (*self.start, *self.legs, *self.bays, *self.calendar, *self.scale, *self.windows)
+
     def _walk(
-        self, mode: int, careful: bool, limit: int | None = None, guess: tuple[int, int] | None = None
-    ) -> tuple[kernel.Ints, int, int] | None:
+        self, mode: int, careful: bool = False, limit: int | None = None, guess: tuple[int, int] | None = None
+    ) -> Found | None:
         k = self.kernel
         none = np.zeros((0, 0))
         unbound = (none, none, none)
-        status, way, arrives_at, cost, labels = k.walk(
+        result = k.walk(
             mode,
             careful,
             k.FAR if limit is None else limit,
-            MOST_LABELS,
-            *self.start,
-            *self.legs,
-            *self.bays,
-            *self.calendar,
-            *self.scale,
-            *self.windows,
+            (MOST_LABELS, CHEAPEST_LABELS, TIDY_LABELS, TIDY_LABELS, TIDY_LABELS)[mode],
+            *self._question(),
             self._bound(k.TIME),
-            self._bound(k.COST) if mode in (k.TIDY, k.CHEAPEST) else unbound,
+            self._bound(k.COST) if mode not in (k.QUICK, k.FEWEST) else unbound,
             self._bound(k.STOPS) if mode in (k.TIDY, k.FEWEST) else unbound,
             (k.FAR, k.FAR) if guess is None else guess,
         )
-        self.labels += labels
-        if status == k.TOO_MANY:
-            raise Overloaded("plan.too_many_ways", labels=labels)
-        return (way, arrives_at, cost) if status == k.OK else None
+        return self._answer(mode, result)
 
-    def _meets_itself(self, plan: Plan) -> bool:
-        stops = plan.stops
-        return any(
-            (a.site, a.bay) == (b.site, b.bay) and b.window[0] < a.window[1]
-            for i, a in enumerate(stops)
-            for b in stops[i + 1 :]
-        )
+    def _answer(self, mode: int, result: tuple[int, kernel.Ints, int, int, int]) -> Found | None:
+        k = self.kernel
+        status, way, arrives_at, cost, labels = result
+        self.labels += labels
+        self.gave_up = status == k.TOO_MANY
+        if self.gave_up and mode == k.QUICK:
+            raise Overloaded("plan.too_many_ways", labels=labels)
+        return None if arrives_at == 0 else (way, arrives_at, cost)
 
     def _plan(self, way: kernel.Ints, arrives_at: int, cost: int) -> Plan:
         field, ask, ends = self.field, self.ask, self.ask.ends
