@@ -46,8 +46,8 @@ with proposed as (
         with ordinality as p (trip_id, attempt, verdict, by_operator, place)
 ), written as (
     insert into decision (trip_id, attempt, verdict, by_operator, decided_at)
-    select trip_id, attempt, verdict, by_operator, %s from proposed order by place
-    on conflict on constraint decision_once do nothing
+    select trip_id, attempt, verdict, by_operator, %s from proposed order by trip_id, attempt, place
+    on conflict do nothing
     returning trip_id, attempt, verdict, by_operator
 ), to_tell as (
     insert into outbox (operator_id, kind, trip_id, attempt)
@@ -264,7 +264,7 @@ class HomeStore:
     async def decide(self, proposal: Proposal) -> Decision:
         return await self._proposals.put(proposal)
 
-    async def _decide_all(self, proposals: Sequence[Proposal]) -> Sequence[Decision]:
+    async def _decide_all(self, proposals: Sequence[Proposal]) -> Sequence[Decision | EletroviaError]:
         keys = [[p.key.trip_id for p in proposals], [p.key.attempt for p in proposals]]
         columns = [*keys, [p.verdict.value for p in proposals], [p.by for p in proposals]]
         async with self._store.connection() as connection:
@@ -274,10 +274,13 @@ class HomeStore:
                 # A statement of its own: it must see what others wrote while ours ran.
                 cursor = await connection.execute(_STANDING, keys)
                 standing = {AttemptKey(row[0], row[1]): row for row in await cursor.fetchall()}
-        decisions = []
+        decisions: list[Decision | EletroviaError] = []
         for proposal in proposals:
-            _, _, verdict, by = standing[proposal.key]
-            decisions.append(Decision(key=proposal.key, verdict=Verdict(verdict), by=by))
+            found = standing.get(proposal.key)
+            if found is None:  # the index decision_one_confirmed_attempt: another attempt has won the trip
+                decisions.append(Conflict("decision.another_attempt_confirmed", attempt=str(proposal.key)))
+            else:
+                decisions.append(Decision(key=proposal.key, verdict=Verdict(found[2]), by=found[3]))
         return decisions
 
     async def decision(self, key: AttemptKey) -> Decision | None:
