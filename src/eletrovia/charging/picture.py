@@ -85,6 +85,10 @@ class Picture:
         except KeyError:
             raise NotFound("location.unknown", operator_id=operator_id, location_id=location_id) from None
 
+    def knows(self, operator_id: str, location_id: str) -> bool:
+        """Whether there is such a location, one that is gone included."""
+        return location_id in self._locations.get(operator_id, {})
+
     def evse(self, operator_id: str, uid: str) -> tuple[Location, Evse]:
         """An EVSE, one that is gone included, with its location. Raises: NotFound."""
         location_id = self._location_of.get((operator_id, uid))

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import msgspec
 
-from eletrovia.base.errors import Conflict, Unavailable
+from eletrovia.base.errors import Unavailable
 from eletrovia.base.ids import new_secret
 from eletrovia.charging.demo import DEMO_OPERATORS, demo_network
 from eletrovia.charging.location import plain
 from eletrovia.runtime.config import Config
-from eletrovia.runtime.fleet import Fleet, Member
-from eletrovia.runtime.operator import STAFF_FILE, StaffLogin
+from eletrovia.runtime.fleet import Fleet, Member, only_one
+from eletrovia.runtime.operator import StaffLogin
 from eletrovia.runtime.secret import write_private
+from eletrovia.runtime.staff import Staff, staff_login
 
 CITY_FILE = "city.json"
 _DRIVER = "driver@city.example"
@@ -73,56 +71,31 @@ class City:
     def __init__(self, data: Path, fleet: Fleet, session: aiohttp.ClientSession) -> None:
         self.data = data
         self.fleet = fleet
-        self._session = session
         self._ids = list(DEMO_OPERATORS)
-        self._staff: dict[str, StaffLogin] = {}
-        self._tokens: dict[str, str] = {}
-
-    def _url(self, operator_id: str) -> str:
-        return self.fleet.members[self._ids.index(operator_id)].url
+        urls = dict(zip(self._ids, (member.url for member in fleet.members), strict=True))
+        self._staff = Staff(urls, session)
 
     async def settle(self) -> CityFile:
         """Stations in place, partners joined, a driver registered; what is done already stays."""
-        for member, operator_id in zip(self.fleet.members, self._ids, strict=True):
-            login = msgspec.json.decode((member.data_dir / STAFF_FILE).read_bytes(), type=StaffLogin)
-            self._staff[operator_id] = login
-        await asyncio.gather(*(self._sign_in(operator_id) for operator_id in self._ids))
+        folders = (member.data_dir for member in self.fleet.members)
+        logins = {
+            operator_id: staff_login(folder) for operator_id, folder in zip(self._ids, folders, strict=True)
+        }
+        await self._staff.sign_in(logins)
         await asyncio.gather(*(self._furnish(operator_id) for operator_id in self._ids))
-        for number, host in enumerate(self._ids):
-            for guest in self._ids[number + 1 :]:
-                await self._introduce(host, guest)
+        await self._staff.introduce_all()
         driver = await self._driver()
         known = CityFile(
             servers=tuple(
-                CityServer(operator_id, name, self._url(operator_id))
+                CityServer(operator_id, name, self._staff.urls[operator_id])
                 for operator_id, name in DEMO_OPERATORS.items()
             ),
             driver=driver,
-            staff=self._staff,
+            staff=logins,
         )
         write_private(self.data / CITY_FILE, msgspec.json.encode(known).decode())
-        await asyncio.gather(*(self._sees_all(operator_id) for operator_id in self._ids))
+        await self._staff.until_all_are_seen(_SETTLE_S)
         return known
-
-    async def _ask(
-        self, operator_id: str, method: str, path: str, body: object = None, *, accept: tuple[int, ...] = ()
-    ) -> Any:
-        headers = {"Content-Type": "application/json"}
-        if operator_id in self._tokens:
-            headers["Authorization"] = f"Bearer {self._tokens[operator_id]}"
-        data = None if body is None else msgspec.json.encode(body)
-        url = f"{self._url(operator_id)}/api/v1{path}"
-        async with self._session.request(method, url, data=data, headers=headers) as response:
-            answer = await response.read()
-            if response.status >= 300 and response.status not in accept:
-                raise Unavailable(
-                    "city.refused", url=url, status=response.status, answer=answer.decode()[:500]
-                )
-            return msgspec.json.decode(answer) if answer else None
-
-    async def _sign_in(self, operator_id: str) -> None:
-        tokens = await self._ask(operator_id, "POST", "/tokens", self._staff[operator_id])
-        self._tokens[operator_id] = tokens["access_token"]
 
     async def _furnish(self, operator_id: str) -> None:
         locations, tariffs = demo_network(operator_id)
@@ -130,21 +103,9 @@ class City:
             ("/tariffs", "PUT", "tariffs", tariffs),
             ("/stations", "POST", "locations", locations),
         ):
-            answer = await self._ask(operator_id, verb, path, {key: items})
+            answer = await self._staff.ask(operator_id, verb, path, {key: items})
             if answer["refused"]:
                 raise Unavailable("city.refused", operator_id=operator_id, items=answer["items"][:3])
-
-    async def _introduce(self, host: str, guest: str) -> None:
-        """Credentials exchanged as between strangers: the host invites, the guest joins."""
-        sheet = await self._ask(host, "GET", "/operators")
-        partners = {
-            one["operator_id"] for one in sheet["operators"] if one.get("status", "active") == "active"
-        }
-        if guest in partners:
-            return
-        invited = await self._ask(host, "POST", "/operators/invitations", {"operator_id": guest})
-        token = invited["registration_token"]
-        await self._ask(guest, "POST", "/operators", {"url": self._url(host), "registration_token": token})
 
     async def _driver(self) -> StaffLogin:
         known = self.data / CITY_FILE
@@ -153,16 +114,8 @@ class City:
         driver = StaffLogin(_DRIVER, new_secret(18))
         body = {"email": driver.email, "password": driver.password, "name": "Demo driver"}
         for operator_id in self._ids:
-            await self._ask(operator_id, "POST", "/drivers", body)
+            await self._staff.ask(operator_id, "POST", "/drivers", body)
         return driver
-
-    async def _sees_all(self, operator_id: str) -> None:
-        """Wait until the operator has learned its partners' stations."""
-        async with asyncio.timeout(_SETTLE_S):
-            for other in self._ids:
-                path = f"/stations?operator={other.replace('*', '%2A')}&limit=1"
-                while not (await self._ask(operator_id, "GET", path))["stations"]:
-                    await asyncio.sleep(0.1)
 
 
 async def demo(
@@ -180,7 +133,7 @@ async def demo(
         loop.add_signal_handler(number, stop.set)
     data = config.data.path
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _only_one(data / "city.lock"):
+    with only_one(data / "city.lock"):
         fleet = Fleet(members(data, first_port))
         names = ", ".join(member.name for member in fleet.members)
         say(f"· starting {names}: each with its own PostgreSQL and NATS")
@@ -209,13 +162,3 @@ async def demo(
             stopping.cancel()
             say("· stopping")
             await fleet.stop()
-
-
-@contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict("city.runs_already", data=str(path.parent)) from None
-        yield

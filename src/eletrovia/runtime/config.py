@@ -80,6 +80,27 @@ class PlanningSection(Struct, frozen=True, kw_only=True):
     max_leg_km: Annotated[float, Meta(gt=0)]
 
 
+OpenPort = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class ClassroomSection(Struct, frozen=True, kw_only=True):
+    """The ports of the course's protocols. Clients know them beforehand, so the system chooses none."""
+
+    central1_http: OpenPort
+    central1_mqtt: OpenPort
+    central1_websocket: OpenPort
+    central1_api: OpenPort
+    central2_http: OpenPort
+    central2_mqtt: OpenPort
+    central2_websocket: OpenPort
+    central2_api: OpenPort
+    central3_http: OpenPort
+    central3_mqtt: OpenPort
+    central3_websocket: OpenPort
+    central3_api: OpenPort
+    shared_mqtt: Port
+
+
 class LogSection(Struct, frozen=True, kw_only=True):
     format: Literal["console", "json"]
     level: Literal["debug", "info", "warning", "error"]
@@ -103,6 +124,7 @@ class Config(Struct, frozen=True, kw_only=True):
     bus: BusSection
     booking: BookingSection
     planning: PlanningSection
+    classroom: ClassroomSection
     log: LogSection
     data: DataSection
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import structlog
 
-from eletrovia.base.errors import Unavailable
+from eletrovia.base.errors import Conflict, Unavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -162,3 +163,14 @@ async def tether_ends() -> None:
 
     loop.add_reader(sys.stdin.fileno(), read)
     await ended.wait()
+
+
+@contextlib.contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Holds the lock file while the block runs. Raises: Conflict when somebody else holds it."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict("city.runs_already", data=str(path.parent)) from None
+        yield

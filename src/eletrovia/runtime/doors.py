@@ -1,0 +1,71 @@
+"""Ports that a set of servers is going to open: named, shown, and checked before anything starts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from eletrovia.base.errors import Conflict
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """One port: the setting that chooses it, who listens there, and what is spoken."""
+
+    key: str
+    port: int
+    who: str
+    spoken: str
+
+
+def check_doors(doors: Iterable[Door], host: str) -> None:
+    """Raises: Conflict ``classroom.port_taken`` naming the first one that cannot be opened, and by whom."""
+    for door in doors:
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, door.port))
+        except OSError as error:
+            raise Conflict(
+                "classroom.port_taken",
+                port=door.port,
+                who=door.who,
+                spoken=door.spoken,
+                key=door.key,
+                by=listener_on(door.port) or error.strerror or "?",
+            ) from None
+
+
+def check_unique(doors: Iterable[Door]) -> None:
+    """Raises: Conflict ``classroom.port_twice`` when two doors share a port."""
+    seen: dict[int, Door] = {}
+    for door in doors:
+        if door.port in seen:
+            raise Conflict("classroom.port_twice", port=door.port, key=door.key, other=seen[door.port].key)
+        seen[door.port] = door
+
+
+def listener_on(port: int) -> str:
+    """``python3 (pid 42)`` for who listens on a port, as far as this machine tells; else empty."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/net/{table}").read_text("ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    if not inodes:
+        return ""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(handle.readlink()) in inodes for handle in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue
+    return ""
