@@ -393,6 +393,10 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "Uma vaga fica presa por {allowed} segundos, não {ttl_s}.",
     ),
     # -- the machine
+    "decision.another_attempt_confirmed": (
+        "Another attempt at this trip is confirmed already.",
+        "Outra tentativa desta viagem já está confirmada.",
+    ),
     "trip.not_yet_kept": (
         "The request is not known to be kept yet; send it again with the same key.",
         "Ainda não se sabe se o pedido foi guardado; envie-o de novo com a mesma chave.",

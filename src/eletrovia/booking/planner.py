@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from eletrovia.base.clock import Clock, at_epoch_s, epoch_s
+from eletrovia.base.clock import Clock, at_epoch_s
 from eletrovia.base.errors import Conflict, EletroviaError, Invalid
 from eletrovia.base.geo import Point
 from eletrovia.base.window import Window
@@ -131,7 +132,7 @@ class RoadPlanner:
         departs_at = ask.departs_at or now
         if departs_at < now - _LATE:
             raise Invalid("trip.departure_past", departs_at=departs_at.isoformat(), now=now.isoformat())
-        return epoch_s(max(departs_at, now)) + 1
+        return math.ceil(max(departs_at, now).timestamp())
 
     def _busy(self, ground: _Ground) -> dict[tuple[int, int], tuple[Span, ...]]:
         busy = ((key, self._board.busy(ref)) for key, ref in ground.refs)
