@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -26,7 +27,9 @@ from eletrovia.store.folder import OWNER, StoreFolder
 
 OPERATORS = list(DEMO_OPERATORS)
 HOLD_TTL_S = 4.0
-_BASES = count(21_000, 10)
+# A hundred ports for each test process: while a server of ours is down, another process's city must not take
+# its port.
+_BASES = count(20_000 + os.getpid() % 120 * 100, 10)
 
 WAY = {"origin": "João Pessoa", "destination": "Feira de Santana", "soc": 0.6}
 
