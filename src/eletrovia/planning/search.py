@@ -16,9 +16,9 @@ The model
     EARLIEST: earliest arrival, then fewer stops, then lower cost, then more battery left.
     CHEAPEST: lowest cost, then earliest arrival, then fewer stops.
 
-    Two bounds keep crowds quick: ties (of arrival, or of cost and arrival) are looked into for ``TIDY_LABELS``
-    only, and the lowest cost for ``CHEAPEST_LABELS`` only; then the best found counts. The earliest arrival
-    is always exact.
+    Two limits keep crowds quick: ties (of arrival, or of cost and arrival) are looked into for
+    ``TIDY_LABELS`` only, and the lowest cost for ``CHEAPEST_LABELS`` only; then the best found counts.
+    The earliest arrival is always exact.
 
 Why it is exact
     A label is an arrival (place, time, soc) or a departure (place, time, level). Label A is dropped for B
@@ -59,13 +59,13 @@ if TYPE_CHECKING:
 MOST_LABELS = 1_000_000
 """Where an earliest arrival is given up (some 100 MB); the worlds we know need a few thousand."""
 
-CHEAPEST_LABELS = 100_000
+CHEAPEST_LABELS = 30_000
 """Where the lowest cost is no longer proven: many cheap bays, all booked out for days, can lead so far."""
 
 CHEAPEST_DELAY_S = 2 * 3600
 """Beyond ``CHEAPEST_LABELS`` the lowest cost counts only among ways this much later than the earliest."""
 
-TIDY_LABELS = 4_000
+TIDY_LABELS = 2_000
 """How far ties are looked into; only where waiting lets many ways arrive together does this matter."""
 
 
@@ -218,7 +218,7 @@ class _Search:
         earliest = self.earliest()
         if earliest is None:
             return None
-        soon = self._walk(self.kernel.CHEAPEST, True, earliest.arrives_at + CHEAPEST_DELAY_S)
+        soon = self._walk(self.kernel.CHEAPEST, False, earliest.arrives_at + CHEAPEST_DELAY_S)
         plans = [earliest, *(self._plan(*way) for way in (found, soon) if way is not None)]
         return min((plan for plan in plans if not _meets_itself(plan)), key=lambda plan: plan.cost)
 
@@ -258,8 +258,8 @@ class _Search:
             (MOST_LABELS, CHEAPEST_LABELS, TIDY_LABELS, TIDY_LABELS, TIDY_LABELS)[mode],
             *self._question(),
             self._bound(k.TIME),
-            self._bound(k.COST) if mode not in (k.QUICK, k.FEWEST) else unbound,
-            self._bound(k.STOPS) if mode in (k.TIDY, k.FEWEST) else unbound,
+            self._bound(k.COST) if mode in (k.CHEAPEST, k.CHEAPEST_TIDY) else unbound,
+            self._bound(k.STOPS) if mode == k.FEWEST else unbound,
             (k.FAR, k.FAR) if guess is None else guess,
         )
         return self._answer(mode, result)
