@@ -53,9 +53,12 @@ class StoreSection(Struct, frozen=True, kw_only=True):
 
 
 class BusSection(Struct, frozen=True, kw_only=True):
-    """``url`` empty: the embedded NATS."""
+    """``url`` empty: the embedded NATS. ``callout_url`` empty: a NATS of the user's lets in whom it likes."""
 
     url: str
+    callout_url: str
+    callout_seed_file: str
+    system_url: str
     nats_port: Port
     mqtt_port: Port
     websocket_port: Port

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import msgspec
+import nkeys
 import structlog
 import uvicorn
 from litestar import Litestar
@@ -20,7 +21,7 @@ from eletrovia.api.app import create_app
 from eletrovia.api.desks import OperatorCard, Reach
 from eletrovia.api.mqtt import TripsOverMqtt
 from eletrovia.base.clock import Clock, SystemClock
-from eletrovia.base.errors import Conflict, Denied
+from eletrovia.base.errors import Conflict, Denied, Invalid
 from eletrovia.base.ids import Ids, new_secret
 from eletrovia.base.rng import Rng
 from eletrovia.booking.board import Board
@@ -37,8 +38,9 @@ from eletrovia.booking.shopwindow import PartnerWindow, ShopWindow
 from eletrovia.booking.switchboard import Switchboard
 from eletrovia.bus.bus import Bus
 from eletrovia.bus.callout import Callout, Grant, Knocker
-from eletrovia.bus.embedded import EmbeddedNats
-from eletrovia.bus.layout import BusPorts, Guests
+from eletrovia.bus.embedded import CalloutAccess, EmbeddedNats
+from eletrovia.bus.layout import CITY_ACCOUNT, BusPorts, Guests
+from eletrovia.bus.secret import public_key
 from eletrovia.charging.live import StationState
 from eletrovia.charging.location import Location, plain
 from eletrovia.charging.stations import Stations
@@ -51,7 +53,7 @@ from eletrovia.federation.server import router as federation_router
 from eletrovia.federation.wire import Card
 from eletrovia.people.people import People
 from eletrovia.people.token import AccessTokens
-from eletrovia.runtime.config import Config
+from eletrovia.runtime.config import BusSection, Config
 from eletrovia.runtime.fleet import tether_ends
 from eletrovia.runtime.metrics import BookingMetrics
 from eletrovia.runtime.secret import kept_secret, write_private
@@ -322,10 +324,12 @@ async def opened(
             clock=clock,
             driver_ref=driver_ref,
         )
-        if nats is not None:
-            callout = await Callout.start(nats.callout, operator.authorise, clock=clock)
+        access = nats.callout if nats is not None else _callout_of(config.bus)
+        if access is not None:
+            callout = await Callout.start(access, operator.authorise, clock=clock)
             stack.push_async_callback(callout.close)
-            operator.directory.watch(_expelling(operator, callout))
+            if access.system_url is not None:
+                operator.directory.watch(_expelling(operator, callout))
         await _first_staff(operator, data)
         await stack.enter_async_context(operator.running())
         yield operator, listener
@@ -366,6 +370,23 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise Conflict("http.port_taken", host=host, port=port, reason=error.strerror) from error
+
+
+def _callout_of(settings: BusSection) -> CalloutAccess | None:
+    """How a NATS of the user's asks us who may come in; None where it decides by itself.
+
+    Raises: Invalid without a readable seed.
+    """
+    if not settings.callout_url:
+        return None
+    try:
+        seed = Path(settings.callout_seed_file).read_text().strip()
+        public_key(seed)
+    except (OSError, ValueError, nkeys.NkeysError) as problem:
+        raise Invalid(
+            "bus.callout_seed_unreadable", file=settings.callout_seed_file, reason=str(problem)
+        ) from problem
+    return CalloutAccess(settings.callout_url, settings.system_url or None, seed, CITY_ACCOUNT)
 
 
 def _expelling(operator: Operator, callout: Callout) -> Callable[[str], None]:
