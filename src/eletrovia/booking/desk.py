@@ -102,7 +102,7 @@ class Desk:
         Raises: Invalid("trip.key_reused"), and whatever planning raises; then nothing was kept.
         """
         await self._recovered.wait()
-        digest = hashlib.sha256(msgspec.json.encode(ask)).hexdigest()
+        digest = _digest(ask)
         return await self._seen_through(self._open(ask, driver_id, idempotency_key, digest), wait_s)
 
     async def reserve(self, way: Itinerary, *, driver_id: str, idempotency_key: str, wait_s: float) -> Trip:
@@ -118,7 +118,7 @@ class Desk:
             departs_at=way.departs_at,
             attempts=1,
         )
-        digest = hashlib.sha256(msgspec.json.encode((way.stops, ask))).hexdigest()
+        digest = _digest((way.stops, ask))
         opening = self._open_with(way, ask, driver_id, idempotency_key, digest, self._clock.now())
         return await self._seen_through(opening, wait_s)
 
@@ -423,6 +423,11 @@ class Desk:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _digest(body: object) -> str:
+    """What tells a replay from another request; sets in one order, or a restart would give another digest."""
+    return hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()
 
 
 async def _insist(call: Callable[[], Awaitable[Answer]]) -> Answer:
