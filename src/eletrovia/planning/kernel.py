@@ -243,17 +243,22 @@ def _hopeless(mode: int, first: int, second: int, goal_first: int, goal_second: 
 
 
 @_compiled
+def _put(heap: Ints, i: int, first: int, second: int, label: int) -> None:
+    heap[i, 0] = first
+    heap[i, 1] = second
+    heap[i, 2] = label
+
+
+@_compiled
 def _push(heap: Ints, size: int, first: int, second: int, label: int) -> int:
     i = size
     while i > 0:
         up = (i - 1) >> 1
         if heap[up, 0] < first or (heap[up, 0] == first and heap[up, 1] <= second):
             break
-        heap[i] = heap[up]
+        _put(heap, i, heap[up, 0], heap[up, 1], heap[up, 2])
         i = up
-    heap[i, 0] = first
-    heap[i, 1] = second
-    heap[i, 2] = label
+    _put(heap, i, first, second, label)
     return size + 1
 
 
@@ -275,11 +280,9 @@ def _pop(heap: Ints, size: int) -> int:
             child = right
         if heap[child, 0] > first or (heap[child, 0] == first and heap[child, 1] >= second):
             break
-        heap[i] = heap[child]
+        _put(heap, i, heap[child, 0], heap[child, 1], heap[child, 2])
         i = child
-    heap[i, 0] = first
-    heap[i, 1] = second
-    heap[i, 2] = label
+    _put(heap, i, first, second, label)
     return size
 
 
@@ -351,7 +354,9 @@ def _roomy(rows: Ints, used: int, more: int) -> Ints:
     if used + more <= rows.shape[0]:
         return rows
     wider = np.empty((max(2 * rows.shape[0], used + more), rows.shape[1]), np.int64)
-    wider[:used] = rows[:used]
+    for i in range(used):
+        for column in range(rows.shape[1]):
+            wider[i, column] = rows[i, column]
     return wider
 
 
@@ -418,7 +423,8 @@ def walk(
     goal_first, goal_second = guess
 
     # Label 0 is leaving the origin.
-    labels[0, :] = 0
+    for column in range(WIDTH):
+        labels[0, column] = 0
     labels[0, PLACE] = -1
     labels[0, T] = departs_at
     labels[0, SOC] = soc
@@ -646,7 +652,8 @@ def sprint(
     fullest = np.full(gaps, -1, np.int64)
     fullest_since = np.full(gaps, NONE)
 
-    departures[0, :] = 0
+    for column in range(departures.shape[1]):
+        departures[0, column] = 0
     departures[0, 0] = -1
     departures[0, 2] = departs_at
     departures[0, 3] = -1
