@@ -115,8 +115,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no way.
 
-    ``reason``: ``unreachable`` (no road at all), ``battery`` (of all ways the one that lacks least still has a
-    leg that is ``short_km`` too long; ``after`` and ``before`` number the places on both sides),
+    ``reason``: ``unreachable`` (no road at all), ``battery`` (of all ways the one that lacks least still has
+    a leg that is ``short_km`` too long; ``after`` and ``before`` number the places on both sides),
     ``occupied`` (a way exists, but no bay on it is free long enough within the horizon).
     """
 
