@@ -126,6 +126,11 @@ ERRORS: Final[dict[str, Pair]] = {
         "{server} não respondeu em {waited_s} s:\n{last_lines}",
     ),
     "http.port_taken": ("Port {port} on {host} is taken.", "A porta {port} em {host} está ocupada."),
+    "classroom.port_taken": (
+        "Port {port} ({who}, {spoken}) is taken: {by}.",
+        "A porta {port} ({who}, {spoken}) está ocupada: {by}.",
+    ),
+    "classroom.port_twice": ("{key} and {other} are both {port}.", "{key} e {other} são ambas {port}."),
     "bus.port_taken": (
         "Port {port} is taken, which {name} wants.",
         "A porta {port}, que {name} quer, está ocupada.",
@@ -223,6 +228,14 @@ ADVICE: Final[dict[str, Pair]] = {
     "http.port_taken": (
         "A city may run already (`eletrovia doctor`); --port chooses another.",
         "Talvez já haja uma cidade ativa (`eletrovia doctor`); --port escolhe outra.",
+    ),
+    "classroom.port_taken": (
+        "End that program, or choose another port: --set {key}=PORT",
+        "Encerre esse programa ou escolha outra porta: --set {key}=PORTA",
+    ),
+    "classroom.port_twice": (
+        "Choose another port for one of them: --set {key}=PORT",
+        "Escolha outra porta para uma delas: --set {key}=PORTA",
     ),
     "bus.port_taken": ("Choose others: --set bus.mqtt_port=0", "Escolha outras: --set bus.mqtt_port=0"),
     "bus.data_in_use": ("Stop it, or choose another folder: --data", "Pare-o ou escolha outra pasta: --data"),
