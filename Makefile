@@ -71,8 +71,10 @@ lock: $(UV) ## choose package versions anew (after a change of pyproject.toml)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --constraint lock/requirements.txt pyproject.toml -o lock/runtime.txt
 
-compose-secrets: ## make .env with fresh secrets for compose.yaml; never overwrites one
-	@$(PYTHON) deploy/secrets.py
+compose-secrets: setup ## make .env with fresh secrets for compose.yaml; never overwrites one
+	@test ! -e .env || { echo ".env is there already: its databases and brokers know those secrets"; exit 1; }
+	@umask 077; $(BIN)/python deploy/compose_secrets.py > .env.new && mv .env.new .env
+	@echo "· .env made"
 
 clean: ## remove what setup, the tests and the demo made here, the demo's data included
 	rm -rf .venv .tools var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
