@@ -1,7 +1,7 @@
 """Prints fresh secrets for compose.yaml, as lines of an .env file.
 
-    make compose-secrets
-    docker run --rm -i eletrovia python - < deploy/compose_secrets.py > .env      # without a .venv
+make compose-secrets
+docker run --rm -i eletrovia python - < deploy/compose_secrets.py > .env      # without a .venv
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def password() -> str:
 
 
 def main() -> None:
-    print("# Made by deploy/compose_secrets.py. Keep it out of every repository; a lost one cannot be had again.")
+    print("# Made by deploy/compose_secrets.py. Keep it out of every repository, and keep a copy elsewhere.")
     for operator in OPERATORS:
         for name in ("DB", "BUS", "CALLOUT", "SYSTEM"):
             print(f"{operator}_{name}_PASSWORD={password()}")
