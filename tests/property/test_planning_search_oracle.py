@@ -34,6 +34,7 @@ CAR = Vehicle(
     dc_curve=(CurvePoint(0.1, 80_000), CurvePoint(0.955, 45_000), CurvePoint(1.0, 5_000)),
     ac_power_w=7_000,
 )
+SLOW_HANDS = msgspec.structs.replace(CAR, id="slow-hands", handling_s=240)
 FILLS_UP = msgspec.structs.replace(CAR, id="fills-up", fixed_charge_s=600)
 
 
@@ -93,10 +94,10 @@ class Oracle:
                 if to_units <= soc or to_units < self.reserve:
                     continue
                 if car.fixed_charge_s is not None:
-                    lasts = max(1, car.fixed_charge_s)
+                    lasts = max(1, car.handling_s + car.fixed_charge_s)
                 else:
                     assert table is not None
-                    lasts = charge.charge_s(table, soc, level)
+                    lasts = car.handling_s + charge.charge_s(table, soc, level)
                 # Start on coming, or when a taken span lets the bay go: nothing else can be best.
                 starts = [t, *(to + problem.margin_before_s for _, to in taken)]
                 for start in sorted(start for start in starts if start >= t):
@@ -146,7 +147,7 @@ def check(problem: Problem, plan: Plan) -> None:
         assert stop.departure_soc * 100 == pytest.approx(round(stop.departure_soc * 100), abs=1e-9)
         gained = stop.departure_soc - stop.arrival_soc
         assert stop.energy_wh == pytest.approx(gained * car.battery_wh, abs=1.001)
-        lasts = stop.ends_at - stop.starts_at
+        lasts = stop.ends_at - stop.starts_at - car.handling_s
         if car.fixed_charge_s is not None:
             assert (lasts, stop.departure_soc) == (car.fixed_charge_s, 1.0)
         else:
@@ -162,7 +163,7 @@ def check(problem: Problem, plan: Plan) -> None:
         assert all(stop.window[1] <= begin or end <= stop.window[0] for begin, end in others)
         used.append((stop.site, stop.bay, stop.window))
         cost += bay.price_flat + gained * car.battery_wh / 1000 * bay.price_per_kwh
-        cost += lasts / 3600 * bay.price_per_hour
+        cost += (lasts + car.handling_s) / 3600 * bay.price_per_hour
         t, soc, place, floor = stop.ends_at, stop.departure_soc, to, problem.reserve_soc
     last = len(problem.sites) + 1
     km = problem.legs.distance_km[place, last]
@@ -202,7 +203,7 @@ def bays(draw: st.DrawFn) -> Bay:
 def problems(draw: st.DrawFn, vehicle: Vehicle = CAR) -> Problem:
     """Up to three sites, a reserve so high that few levels remain, and legs that obey no triangle."""
     n = draw(st.integers(1, 3))
-    reserve = draw(st.sampled_from([0.95, 0.96])) if vehicle is CAR else 0.2
+    reserve = draw(st.sampled_from([0.95, 0.96])) if vehicle.fixed_charge_s is None else 0.2
     full_km = (1 - reserve) * vehicle.battery_wh / vehicle.consumption_wh_per_km
     tenths = st.integers(1, 11).map(lambda tenth: tenth * full_km / 10)
     size = n + 2
@@ -267,6 +268,12 @@ def test_the_search_agrees_with_trying_everything(problem: Problem) -> None:
 @settings(max_examples=100, deadline=None)
 @given(problems(vehicle=FILLS_UP))
 def test_the_search_agrees_where_a_charge_always_fills_up(problem: Problem) -> None:
+    agrees_with_the_oracle(problem)
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems(vehicle=SLOW_HANDS))
+def test_the_search_agrees_where_every_stop_takes_a_while(problem: Problem) -> None:
     agrees_with_the_oracle(problem)
 
 

@@ -34,10 +34,11 @@ _LATE = timedelta(minutes=5)  # a departure this far back is a clock that differ
 
 
 class Margins(msgspec.Struct, frozen=True, kw_only=True):
-    """What is booked around the charge itself. Units: seconds."""
+    """What is booked around the charge itself, and what a stop takes besides. Units: seconds."""
 
     before_s: int = 0
     after_s: int = 300
+    handling_s: int = 180
 
 
 class _Spot(NamedTuple):
@@ -125,7 +126,8 @@ class RoadPlanner:
         return Place(town.label, town.point)
 
     def _vehicle(self, asked: str | Vehicle) -> Vehicle:
-        return asked if isinstance(asked, Vehicle) else self._catalogue.get(asked)
+        vehicle = asked if isinstance(asked, Vehicle) else self._catalogue.get(asked)
+        return msgspec.structs.replace(vehicle, handling_s=self._margins.handling_s)
 
     def _departure(self, ask: TripAsk) -> int:
         now = self._clock.now()

@@ -30,7 +30,7 @@ from eletrovia.planning.vehicle import Vehicle
 
 CHARGE_S: Final = 300
 RESERVE_SOC: Final = 0.2
-MARGINS: Final = Margins(before_s=300, after_s=1)
+MARGINS: Final = Margins(before_s=300, after_s=1, handling_s=0)
 """Windows ``[t - 300, t + 301)`` overlap exactly when their moments are at most 600 s apart: the course's
 ten minutes either side, inclusive."""
 

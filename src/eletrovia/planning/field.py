@@ -90,7 +90,7 @@ class Field:
         fixed = vehicle.fixed_charge_s
         # A car that always fills up knows two levels only: empty and full.
         self.step = charge.PERCENT if fixed is None else charge.UNITS
-        self.base_s = 0 if fixed is None else fixed
+        self.base_s = vehicle.handling_s + (0 if fixed is None else fixed)
         self.lowest = max(1, -(-self.reserve // self.step))
         self._read_bays()
         self._read_legs(distance_km, drive_s)

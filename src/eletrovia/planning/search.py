@@ -7,7 +7,8 @@ The model
     The car comes to every stop and to the destination with the reserve at least. A car that starts under
     its reserve has lost it already: its first leg, if it ends at a stop, may use what there is, down to 0.
     At a stop it takes one bay, waits for a start, and charges to a whole percent above what it came with,
-    for ``charge.charge_s`` seconds (``fixed_charge_s`` and to 100 % where the vehicle says so). The window
+    for ``handling_s`` and ``charge.charge_s`` seconds (``fixed_charge_s`` and to 100 % where the vehicle
+    says so). The window
     ``[start - margin_before_s, end + margin_after_s)`` meets neither a taken span of the bay nor another
     window of the same way; the start is within the horizon. It may wait before a charge, never after one:
     no later departure leads to anything better. Cost of a stop: flat + energy (exact, not rounded to Wh) ·

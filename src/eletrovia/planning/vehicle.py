@@ -37,10 +37,14 @@ class Vehicle(msgspec.Struct, frozen=True, kw_only=True):
     connectors: frozenset[ConnectorStandard] = frozenset({ConnectorStandard.CCS2, ConnectorStandard.TYPE2})
     fixed_charge_s: int | None = None
     """Set where any charge takes this long and fills the battery (the classroom's cars)."""
+    handling_s: int = 0
+    """What every stop takes besides: plugging in, starting, paying. It counts as time of the charge."""
 
     def __post_init__(self) -> None:
         numbers = (self.battery_wh, self.consumption_wh_per_km, self.ac_power_w)
         if not all(map(math.isfinite, numbers)) or self.battery_wh <= 0 or self.consumption_wh_per_km <= 0:
+            raise Invalid("vehicle.impossible", vehicle_id=self.id)
+        if self.handling_s < 0 or (self.fixed_charge_s is not None and self.fixed_charge_s < 1):
             raise Invalid("vehicle.impossible", vehicle_id=self.id)
         socs = [point.soc for point in self.dc_curve]
         if socs != sorted(set(socs)) or any(not 0 <= soc <= 1 for soc in socs):
