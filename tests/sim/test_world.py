@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import HoldRequest, HoldState, Verdict
 from eletrovia.booking.ledger import Hold, Taken
+from eletrovia.booking.partner import Arrival, Cancellation
 from eletrovia.sim.check import Broken
 from eletrovia.sim.ledger import MemoryLedger
 from eletrovia.sim.network import PEACE, Faults
@@ -33,6 +34,20 @@ def test_invariants_hold(faults: Faults) -> None:
     # Nobody is refused a world where there was room for some, and not everybody fits.
     assert seen["confirmed"] > SEEDS
     assert seen["failed"] > 0
+    assert seen["cancelled"] > 0
+
+
+SOON = timedelta(minutes=3)
+
+
+def test_who_does_not_come_loses_the_window_and_nobody_else() -> None:
+    ends: Counter[str | None] = Counter()
+    for seed in range(30):
+        world = World(seed, STORM, departs_in=SOON, until=SOON + timedelta(minutes=5))
+        world.run(drivers=6)
+        for ledger in world.ledgers.values():
+            ends.update(h.ended_by for h in ledger.holds.values() if h.state is HoldState.CONFIRMED)
+    assert min(ends[None], ends["cancelled"], ends["no_show"]) > 0, ends
 
 
 def test_a_seed_replays() -> None:
@@ -86,6 +101,43 @@ class ChargesTwice(MemoryLedger):
         if decision.verdict is Verdict.CONFIRMED:
             self.charges = [*self.charges, *(hold.request.key for hold in holds)]
         return holds
+
+
+class KeepsWhatWasCalledOff(MemoryLedger):
+    """A cancellation that frees nothing."""
+
+    async def free(self, cancellation: Cancellation) -> Sequence[Hold]:
+        return []
+
+
+class WaitsForEver(MemoryLedger):
+    """Windows stay taken whoever comes."""
+
+    async def give_up_no_shows(self, starting_before: datetime, at: datetime) -> Sequence[Hold]:
+        return []
+
+
+class SeesNobody(MemoryLedger):
+    """Who comes is not noted."""
+
+    async def arrive(self, arrival: Arrival) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("broken_ledger", "invariant"),
+    [
+        (KeepsWhatWasCalledOff, "cancelled: .* still blocks"),
+        (WaitsForEver, "no-show: .* still blocks"),
+        (SeesNobody, "I3: .* though its driver had come"),
+    ],
+)
+def test_canary_of_ends(broken_ledger: type[MemoryLedger], invariant: str) -> None:
+    with pytest.raises(Broken, match=invariant):
+        for seed in range(SEEDS):
+            World(seed, PEACE, ledger=broken_ledger, departs_in=SOON, until=SOON + timedelta(minutes=5)).run(
+                drivers=6
+            )
 
 
 @pytest.mark.parametrize(

@@ -340,9 +340,14 @@ async def test_no_show(ledger: Ledgers) -> None:
     await ledger.holds.arrive(Arrival(key=HoldKey("t1", 1, 1), home=HOME, arrived_at=NOW))
     with pytest.raises(NotFound):
         await ledger.holds.arrive(Arrival(key=HoldKey("t1", 1, 7), home=HOME, arrived_at=NOW))
+    await ledger.holds.take(wanted("t3", evse="E3"), NOW)
+    with pytest.raises(NotFound):
+        await ledger.holds.arrive(Arrival(key=HoldKey("t3", 1, 0), home=HOME, arrived_at=NOW))
     begins = window().starts_at
     assert await ledger.holds.give_up_no_shows(begins, begins) == []
     (given_up,) = await ledger.holds.give_up_no_shows(begins + timedelta(minutes=15), begins)
     assert (given_up.request.key.stop, given_up.ended_by) == (0, "no_show")
+    with pytest.raises(Conflict, match=r"hold\.given_up"):
+        await ledger.holds.arrive(Arrival(key=HoldKey("t1", 1, 0), home=HOME, arrived_at=begins))
     assert (await ledger.holds.take(wanted("t2", evse="E0"), NOW)).fresh
     assert not (await ledger.holds.take(wanted("t2", evse="E1", stop=1), NOW)).fresh

@@ -160,7 +160,13 @@ class Desk:
         fee = self._cancellation_fee(trip.itinerary)
         if preview:
             return msgspec.structs.replace(trip, cancellation_fee=fee)
-        cancelled = await self._ledger.cancel_trip(trip_id, now, fee)
+        try:
+            cancelled = await self._ledger.cancel_trip(trip_id, now, fee)
+        except Conflict:
+            trip = await self.trip(trip_id)
+            if trip.state is TripState.CANCELLED:  # by somebody at the same time
+                return trip
+            raise
         key = AttemptKey(trip_id, trip.attempt)
         message = Cancellation(key=key, home=self.operator_id, cancelled_at=now)
         owners = dict.fromkeys(stop.operator_id for stop in trip.itinerary.stops)
@@ -399,19 +405,23 @@ class Desk:
         self._recovered.set()
 
     async def run(self) -> None:
-        """Now and then look for trips that nobody carries on, until cancelled."""
+        """Now and then look for trips that nobody carries on and news that nobody tells, until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             try:
-                left = await self._ledger.unfinished()
+                await self._look()
             except EletroviaError as error:
                 _log.warning("trips.not_looked_for", error=str(error))
-                continue
-            overdue = self._clock.now() - timedelta(seconds=2 * self._rules.deadline_s)
-            for found in left:
-                if found.trip.asked_at < overdue and found.trip.id not in self._conducting:
-                    _log.warning("trip.taken_up_again", trip_id=found.trip.id)
-                    self._resume(found)
+            except Exception:  # a look that failed must not be the last one
+                _log.exception("trips.not_looked_for")
+
+    async def _look(self) -> None:
+        overdue = self._clock.now() - timedelta(seconds=2 * self._rules.deadline_s)
+        for found in await self._ledger.unfinished():
+            if found.trip.asked_at < overdue and found.trip.id not in self._conducting:
+                _log.warning("trip.taken_up_again", trip_id=found.trip.id)
+                self._resume(found)
+        await self._outbox.recover()
 
     def _resume(self, found: Unfinished) -> None:
         if found.verdict is None:

@@ -249,20 +249,28 @@ class HoldStore:
         return [_hold(row, HoldState.CONFIRMED) for row in rows]
 
     async def arrive(self, arrival: Arrival) -> None:
+        key = arrival.key
+        place = (arrival.home, key.trip_id, key.attempt, key.stop)
         rows = await self._all(
             """
             update hold set arrived_at = coalesce(arrived_at, %s)
             where home = %s and trip_id = %s and attempt = %s and stop = %s and state = 'confirmed'
+              and ended_by is null
             returning stop
             """,
             arrival.arrived_at,
-            arrival.home,
-            arrival.key.trip_id,
-            arrival.key.attempt,
-            arrival.key.stop,
+            *place,
         )
-        if not rows:
-            raise NotFound("hold.unknown", hold=str(arrival.key))
+        if rows:
+            return
+        ended = await self._all(
+            "select ended_by from hold where home = %s and trip_id = %s and attempt = %s and stop = %s "
+            "and ended_by is not null",
+            *place,
+        )
+        if ended:
+            raise Conflict("hold.given_up", hold=str(key), ended_by=ended[0][0])
+        raise NotFound("hold.unknown", hold=str(key))
 
     async def give_up_no_shows(self, starting_before: datetime, at: datetime) -> Sequence[Hold]:
         rows = await self._all(

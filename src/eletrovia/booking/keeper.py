@@ -224,30 +224,36 @@ class Keeper:
 
     async def cancel(self, caller: str, cancellations: Sequence[Cancellation]) -> list[EletroviaError | None]:
         """Free the windows of trips that their home cancelled."""
-        answers: list[EletroviaError | None] = []
-        for cancellation in cancellations:
-            if cancellation.home != caller:
-                answers.append(Denied("hold.not_the_home", home=cancellation.home))
-                continue
-            try:
-                self._freed(await self._ledger.free(cancellation))
-                answers.append(None)
-            except EletroviaError as error:
-                answers.append(error)
-        return answers
+        return list(await asyncio.gather(*(self._cancelled(caller, one) for one in cancellations)))
+
+    async def _cancelled(self, caller: str, cancellation: Cancellation) -> EletroviaError | None:
+        if cancellation.home != caller:
+            return Denied("hold.not_the_home", home=cancellation.home)
+        # Only what was confirmed is called off, and this news may have overtaken that one.
+        failed = await self._applied(caller, _confirmed(cancellation.key, caller))
+        if failed is not None:
+            return failed
+        try:
+            self._freed(await self._ledger.free(cancellation))
+        except EletroviaError as error:
+            return error
+        return None
 
     async def arrive(self, caller: str, arrivals: Sequence[Arrival]) -> list[EletroviaError | None]:
         """Note that drivers have come."""
-        answers: list[EletroviaError | None] = []
-        for arrival in arrivals:
-            try:
-                if arrival.home != caller:
-                    raise Denied("hold.not_the_home", home=arrival.home)
-                await self._ledger.arrive(arrival)
-                answers.append(None)
-            except EletroviaError as error:
-                answers.append(error)
-        return answers
+        return list(await asyncio.gather(*(self._arrived(caller, arrival) for arrival in arrivals)))
+
+    async def _arrived(self, caller: str, arrival: Arrival) -> EletroviaError | None:
+        if arrival.home != caller:
+            return Denied("hold.not_the_home", home=arrival.home)
+        failed = await self._applied(caller, _confirmed(arrival.key.attempt_key, caller))
+        if failed is not None:
+            return failed
+        try:
+            await self._ledger.arrive(arrival)
+        except EletroviaError as error:
+            return error
+        return None
 
     # -- time ---------------------------------------------------------------------------------------
 
@@ -294,3 +300,7 @@ class Keeper:
 
     def _evse(self, request: HoldRequest) -> EvseRef:
         return EvseRef(self.operator_id, request.evse_uid)
+
+
+def _confirmed(key: AttemptKey, home: str) -> Decision:
+    return Decision(key=key, verdict=Verdict.CONFIRMED, by=home)

@@ -154,7 +154,10 @@ class HoldLedger(Protocol):
         ...
 
     async def arrive(self, arrival: Arrival) -> None:
-        """Raises: NotFound("hold.unknown")."""
+        """The window of a confirmed hold is kept from now on.
+
+        Raises: NotFound("hold.unknown"), Conflict("hold.given_up") when it came too late.
+        """
         ...
 
     async def give_up_no_shows(self, starting_before: datetime, at: datetime) -> Sequence[Hold]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from itertools import combinations
 
-from eletrovia.booking.hold import AttemptKey, HoldReply, HoldRequest, HoldState, Outcome, Verdict
+from eletrovia.booking.hold import AttemptKey, HoldKey, HoldReply, HoldRequest, HoldState, Outcome, Verdict
+from eletrovia.booking.ledger import Hold
 from eletrovia.booking.trip import Trip, TripState
 from eletrovia.sim.ledger import MemoryLedger
 
@@ -20,21 +22,35 @@ class Check:
     def __init__(self, ledgers: dict[str, MemoryLedger]) -> None:
         self._ledgers = ledgers
         self._told: dict[str, Trip] = {}
-        self._seen: list[Broken] = []  # found where a raise would only end somebody's task
+        self._arrived: set[HoldKey] = set()
+        self._seen: list[Broken] = []
 
     def answered(self, request: HoldRequest, reply: HoldReply) -> None:
         """Every reply: who was asked to yield to whom."""
         undecided = reply.outcome is Outcome.REFUSED and reply.blocker_state is HoldState.HELD
         if undecided and reply.reason == "taken" and reply.blocker and request.ticket < reply.blocker:
-            self._seen.append(Broken(f"priority: {request.ticket} yields to {reply.blocker}"))
+            self.found(f"priority: {request.ticket} yields to {reply.blocker}")
 
     def told(self, trip: Trip) -> None:
-        before = self._told.setdefault(trip.id, trip)
-        if before.state is not trip.state:
-            self._seen.append(Broken(f"I3: {trip.id} was told {before.state}, then {trip.state}"))
+        before = self._told.get(trip.id, trip)
+        self._told[trip.id] = trip
+        called_off = (before.state, trip.state) == (TripState.CONFIRMED, TripState.CANCELLED)
+        if before.state is not trip.state and not called_off:
+            self.found(f"I3: {trip.id} was told {before.state}, then {trip.state}")
 
-    def at_peace(self) -> None:
-        """With everybody back, and time for the last word to arrive."""
+    def arrived(self, trip: Trip, stop: int) -> None:
+        """The driver was told that the window will be kept."""
+        self._arrived.add(HoldKey(trip.id, trip.attempt, stop))
+
+    def found(self, fault: str) -> None:
+        """A fault where a raise would only end somebody's task."""
+        self._seen.append(Broken(fault))
+
+    def at_peace(self, *, began_before: datetime) -> None:
+        """With everybody back, and time for the last word to arrive.
+
+        Nobody waits any longer for a driver whose window ``began_before``.
+        """
         if self._seen:
             raise self._seen[0]
         self.no_overlap()
@@ -54,34 +70,46 @@ class Check:
             if ledger.outbox:
                 raise Broken(f"outbox: {operator_id} still has {list(ledger.outbox)}")
         for trip in self._told.values():
-            self._told_is_true(trip)
+            self._told_is_true(trip, began_before)
 
     def no_overlap(self) -> None:
         for operator_id, ledger in self._ledgers.items():
-            standing = [hold for hold in ledger.holds.values() if hold.state is not HoldState.RELEASED]
+            standing = [
+                hold
+                for hold in ledger.holds.values()
+                if hold.state is not HoldState.RELEASED and hold.ended_by is None
+            ]
             for one, other in combinations(standing, 2):
                 same = one.request.evse_uid == other.request.evse_uid
                 if same and one.request.window.overlaps(other.request.window):
                     raise Broken(f"I4: {operator_id} promised twice: {one.request.key}, {other.request.key}")
 
-    def _told_is_true(self, trip: Trip) -> None:
+    def _told_is_true(self, trip: Trip, began_before: datetime) -> None:
         decisions = self._ledgers[trip.home].decisions
         confirmed = [
             key
             for key, decision in decisions.items()
             if key.trip_id == trip.id and decision.verdict is Verdict.CONFIRMED
         ]
-        if trip.state is TripState.CONFIRMED:
+        if trip.state in (TripState.CONFIRMED, TripState.CANCELLED):
             if confirmed != [AttemptKey(trip.id, trip.attempt)] or trip.itinerary is None:
-                raise Broken(f"I3: {trip.id} was told confirmed, decisions say {confirmed}")
+                raise Broken(f"I3: {trip.id} was told {trip.state}, decisions say {confirmed}")
             for number, stop in enumerate(trip.itinerary.stops):
                 holds = self._ledgers[stop.operator_id].holds
-                states = [
-                    hold.state
-                    for (_, key), hold in holds.items()
-                    if (key.trip_id, key.attempt, key.stop) == (trip.id, trip.attempt, number)
-                ]
-                if states != [HoldState.CONFIRMED]:
-                    raise Broken(f"I3: {trip.id} was told confirmed, stop {number} is {states}")
+                hold = holds.get((trip.home, HoldKey(trip.id, trip.attempt, number)))
+                if hold is None or hold.state is not HoldState.CONFIRMED:
+                    raise Broken(f"I3: {trip.id} was told {trip.state}, stop {number} is {hold}")
+                self._ended_rightly(trip, hold, began_before)
         elif confirmed:
             raise Broken(f"I3: {trip.id} was told {trip.state}, yet {confirmed} is confirmed")
+
+    def _ended_rightly(self, trip: Trip, hold: Hold, began_before: datetime) -> None:
+        """A window that was called off or missed is free, and nobody loses one that was not."""
+        key, missed = hold.request.key, hold.request.window.starts_at < began_before
+        if trip.state is TripState.CANCELLED:
+            if hold.ended_by is None:
+                raise Broken(f"cancelled: {key} still blocks its window")
+        elif hold.ended_by == "cancelled" or (hold.ended_by and key in self._arrived):
+            raise Broken(f"I3: {key} was given up ({hold.ended_by}) though its driver had come")
+        elif missed and key not in self._arrived and hold.ended_by != "no_show":
+            raise Broken(f"no-show: {key} still blocks its window")

@@ -220,8 +220,11 @@ class MemoryLedger:
 
     async def arrive(self, arrival: Arrival) -> None:
         place = (arrival.home, arrival.key)
-        if place not in self.holds:
+        hold = self.holds.get(place)
+        if hold is None or hold.state is not HoldState.CONFIRMED:
             raise NotFound("hold.unknown", hold=str(arrival.key))
+        if hold.ended_by is not None:
+            raise Conflict("hold.given_up", hold=str(arrival.key), ended_by=hold.ended_by)
         self.arrived.add(place)
 
     async def give_up_no_shows(self, starting_before: datetime, at: datetime) -> Sequence[Hold]:

@@ -36,9 +36,10 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     down_s: float = 4.0
     cut: float = 0.02
     cut_s: float = 3.0
+    store_away: float = 0.004
 
 
-PEACE = Faults(lost=0, twice=0, slowest_s=0.02, crash=0, cut=0)
+PEACE = Faults(lost=0, twice=0, slowest_s=0.02, crash=0, cut=0, store_away=0)
 
 
 def wired(message: Message) -> Message:
@@ -47,7 +48,10 @@ def wired(message: Message) -> Message:
 
 
 class Crashing:
-    """A ledger whose process may die before or after any call: then the call never returns."""
+    """A ledger whose process may die before or after any call: then the call never returns.
+
+    Its store may be away too: then nobody can say whether the call was carried out.
+    """
 
     def __init__(self, ledger: Any, incarnation: Incarnation, draw: random.Random) -> None:
         self._ledger = ledger
@@ -61,11 +65,17 @@ class Crashing:
             await self._incarnation.may_die(self._draw)
             await asyncio.sleep(self._draw.random() * 0.002)
             await self._incarnation.may_die(self._draw)
+            self._may_be_away()
             answer = await call(*args)
             await self._incarnation.may_die(self._draw)
+            self._may_be_away()
             return answer
 
         return mortal
+
+    def _may_be_away(self) -> None:
+        if self._draw.random() < self._incarnation.world.faults.store_away:
+            raise Unavailable("store.unreachable")
 
 
 class Wire:
@@ -83,9 +93,7 @@ class Wire:
             (reply,) = await receiver.keeper.hold(self._sender.operator_id, [request])
             return _said(reply)
 
-        reply = wired(await self._call(operator_id, serve))
-        self._world.check.answered(request, reply)
-        return reply
+        return wired(await self._call(operator_id, serve))
 
     async def propose(self, operator_id: str, proposal: Proposal) -> Decision:
         async def serve(receiver: Incarnation) -> Decision:

@@ -20,20 +20,21 @@ from eletrovia.base.rng import Rng
 from eletrovia.base.window import Window
 from eletrovia.booking.board import Board, EvseRef, span
 from eletrovia.booking.desk import Desk
+from eletrovia.booking.hold import HoldReply, HoldRequest
 from eletrovia.booking.keeper import Keeper
 from eletrovia.booking.outbox import Outbox
 from eletrovia.booking.register import LedgerRegister
 from eletrovia.booking.rules import Rules
 from eletrovia.booking.switchboard import Switchboard
 from eletrovia.booking.trip import Itinerary, Place, Stop, Trip, TripAsk, TripState
-from eletrovia.sim.check import Check
+from eletrovia.sim.check import Broken, Check
 from eletrovia.sim.ledger import MemoryLedger
-from eletrovia.sim.loop import VirtualClock, VirtualLoop, run_virtual
+from eletrovia.sim.loop import DAY_ONE, VirtualClock, VirtualLoop, run_virtual
 from eletrovia.sim.network import PEACE, Crashing, Faults, Wire, inside
 
 Answer = TypeVar("Answer")
 
-RULES = Rules(hold_ttl_s=6.0, ask_s=3.0, margin_s=0.5, attempts=4, deadline_s=20.0)
+RULES = Rules(hold_ttl_s=6.0, ask_s=3.0, margin_s=0.5, attempts=4, deadline_s=20.0, no_show_grace_s=60.0)
 _PRICE = Decimal("10.00")
 
 
@@ -99,6 +100,19 @@ class FlatOffer:
         return _PRICE if evse_uid in self._evses else None
 
 
+class Watched(Switchboard):
+    """The home's way to every keeper, its own among them, with the checker listening."""
+
+    def __init__(self, operator_id: str, register: LedgerRegister, remote: Wire, check: Check) -> None:
+        super().__init__(operator_id, register, remote)
+        self._check = check
+
+    async def hold(self, operator_id: str, request: HoldRequest) -> HoldReply:
+        reply = await super().hold(operator_id, request)
+        self._check.answered(request, reply)
+        return reply
+
+
 class Incarnation:
     """One life of an operator's process: what it knows dies with it, its ledger stays."""
 
@@ -111,7 +125,7 @@ class Incarnation:
         ledger: Any = Crashing(world.ledgers[operator_id], self, draw)
         board = Board()
         self.register = LedgerRegister(operator_id, ledger)
-        partner = Switchboard(operator_id, self.register, Wire(world, self, draw))
+        partner = Watched(operator_id, self.register, Wire(world, self, draw), world.check)
         self.keeper = Keeper(
             operator_id, ledger=ledger, homes=partner, offer=FlatOffer(world.evses), board=board,
             clock=world.clock, rules=RULES,
@@ -125,8 +139,12 @@ class Incarnation:
         )  # fmt: skip
 
     async def begin(self) -> None:
-        await self.keeper.recover()
-        await self.desk.recover()
+        try:
+            await self.keeper.recover()
+            await self.desk.recover()
+        except Unavailable:  # no store, no start: somebody will try again
+            self.world.crash(self.operator_id)
+            await asyncio.sleep(1e6)
         await asyncio.gather(self.keeper.run(), self.desk.run())
 
     async def may_die(self, draw: random.Random) -> None:
@@ -159,8 +177,18 @@ class World:
         operators: int = 3,
         evses: int = 2,
         ledger: Callable[[str], MemoryLedger] = MemoryLedger,
+        departs_in: timedelta = timedelta(hours=5),
+        changes_of_mind: float = 0.3,
+        until: timedelta = timedelta(),
     ) -> None:
+        """``changes_of_mind`` is how many of those who were told *confirmed* call it off at once.
+
+        The world goes on until all is quiet, and at least ``until`` after it began.
+        """
         self.rng = Rng(seed)
+        self._departs_in = departs_in
+        self._until_s = until.total_seconds()
+        self._changes_of_mind = changes_of_mind
         self.faults = faults
         self.loop = VirtualLoop()
         self.loop.set_task_factory(self._make_task)
@@ -180,7 +208,14 @@ class World:
         life = inside.get()
         if life is not None:
             life.tasks.append(task)
+            task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """A process's task may end in an error that callers know; any other is work left undone."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, EletroviaError):
+            self.check.found(f"a task died of {error!r}")
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that belongs to no process."""
@@ -250,26 +285,40 @@ class World:
         """Ask one operator, with the same key until it says how it ended."""
         home = draw.choice(self.operator_ids)
         await asyncio.sleep(draw.random() * 2)
-        departs_at = self.clock.now() + timedelta(hours=5)
-        departs_at = departs_at.replace(minute=0, second=0, microsecond=0)
+        departs_at = (DAY_ONE + self._departs_in).replace(second=0, microsecond=0)
         ask = TripAsk(origin="here", destination="there", soc=0.6, departs_at=departs_at)
-        while True:
-            try:
-                desk = self.alive(home)
-                trip = await desk.serve(
-                    desk.desk.book(ask, driver_id=f"d{number}", idempotency_key="k", wait_s=5)
+        try:
+            while True:
+                trip = await self._asked(
+                    home, lambda desk: desk.book(ask, driver_id=f"d{number}", idempotency_key="k", wait_s=5)
                 )
+                if trip.state is not TripState.PENDING:
+                    break
+                await asyncio.sleep(0.2)
+        except EletroviaError as refusal:
+            self.note(f"driver {number}: {refusal.code}")
+            raise
+        self.note(f"driver {number}: {trip.state} after {trip.attempt}")
+        self.check.told(trip)
+        if trip.state is TripState.CONFIRMED and draw.random() < self._changes_of_mind:
+            trip = await self._asked(home, lambda desk: desk.cancel(trip.id))
+            self.note(f"driver {number}: {trip.state}")
+            self.check.told(trip)
+        elif trip.state is TripState.CONFIRMED and draw.random() < 0.5:
+            await self._asked(home, lambda desk: desk.arrive(trip.id, 0))
+            self.note(f"driver {number}: arrived")
+            self.check.arrived(trip, 0)
+        return trip
+
+    async def _asked(self, home: str, ask: Callable[[Desk], Awaitable[Answer]]) -> Answer:
+        """The home's answer, however often it takes to get one. Raises: Broken when none ever comes."""
+        for _ in range(1000):
+            try:
+                life = self.alive(home)
+                return await life.serve(ask(life.desk))
             except Unavailable:
                 await asyncio.sleep(0.5)
-                continue
-            except EletroviaError as refusal:
-                self.note(f"driver {number}: {refusal.code}")
-                raise
-            if trip.state is not TripState.PENDING:
-                self.note(f"driver {number}: {trip.state} after {trip.attempt}")
-                self.check.told(trip)
-                return trip
-            await asyncio.sleep(0.2)
+        raise Broken(f"liveness: {home} never answers")
 
     async def _live(self, drivers: int) -> list[Trip]:
         for operator_id in self.operator_ids:
@@ -279,11 +328,17 @@ class World:
             self.spawn(self.drive(number, self.rng.stream(f"driver/{number}"))) for number in range(drivers)
         ]
         told = await asyncio.gather(*asks, return_exceptions=True)
+        for answer in told:
+            if isinstance(answer, Broken):
+                raise answer
         storm.cancel()
         self.faults = PEACE
         self._cuts.clear()
         await asyncio.sleep(self.faults.down_s + RULES.hold_ttl_s + 5.0 + 12.0)
-        self.check.at_peace()
+        await asyncio.sleep(max(0.0, self._until_s - self.loop.elapsed_s))
+        # A sweep comes every ten seconds; what is due for longer must have been swept.
+        grace = timedelta(seconds=RULES.no_show_grace_s + 15)
+        self.check.at_peace(began_before=self.clock.now() - grace)
         trips = []
         for answer in told:
             if isinstance(answer, Trip):
