@@ -376,6 +376,27 @@ def test_thirty_at_once_and_a_central_killed_in_the_middle(classroom: Classroom)
     check_bookings_shown(classroom, good)
 
 
+def test_thirty_at_once_and_a_central_stalled_in_the_middle(classroom: Classroom) -> None:
+    stalled = classroom.pid(1)
+    wake = threading.Timer(6, os.kill, (stalled, signal.SIGCONT))
+
+    def stall() -> None:
+        time.sleep(0.12)
+        os.kill(stalled, signal.SIGSTOP)
+        wake.start()
+
+    try:
+        heard, times = all_at_once(classroom, "cliente", meanwhile=stall)
+    finally:
+        wake.cancel()
+        os.kill(stalled, signal.SIGCONT)
+    told("thirty at once, central 1 stalled for 6 s", times, heard)
+    good = [(one, way) for one, way in heard if one.reply["status"] == "sucesso"]
+    assert len(good) >= CLIENTS - 3
+    check_ledgers(classroom)
+    check_bookings_shown(classroom, good)
+
+
 def a_station(room: Classroom, central: int, number: int) -> str:
     return sorted(room.http(central, "/postos")[1])[number]
 
