@@ -99,6 +99,7 @@ def set_up(section: LogSection, *, stream: TextIO | None = None) -> None:
     for name in _BRIDGED:
         logger = logging.getLogger(name)
         logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)  # whoever ran in this process before may have set another
         logger.propagate = True
     for name in _QUIET_BELOW_WARNING:
         logging.getLogger(name).setLevel(level if section.level == "debug" else max(level, logging.WARNING))
