@@ -10,6 +10,7 @@ from eletrovia.base.window import Window
 from eletrovia.booking.board import Board, EvseRef
 from eletrovia.charging.live import StationState, station_state
 from eletrovia.charging.stations import Stations
+from eletrovia.planning.plan import Span
 
 
 class ShopWindow:
@@ -19,6 +20,7 @@ class ShopWindow:
         self._stations = stations
         self._board = board
         self._clock = clock
+        self._windows: dict[str, tuple[tuple[Span, ...], tuple[Window, ...]]] = {}
 
     def location_ids(self) -> Sequence[str]:
         return [location.id for location in self._stations.all(self._stations.operator_id)]
@@ -30,14 +32,17 @@ class ShopWindow:
             location = self._stations.get(operator_id, location_id)
         except NotFound:
             return None
-        busy = {
-            evse.uid: [
-                Window(at_epoch_s(starts), at_epoch_s(ends))
-                for starts, ends in self._board.own(EvseRef(operator_id, evse.uid))
-            ]
-            for evse in location.evses
-        }
+        busy = {evse.uid: self._taken(evse.uid) for evse in location.evses}
         return station_state(location, busy, sequence=sequence, at=self._clock.now())
+
+    def _taken(self, evse_uid: str) -> tuple[Window, ...]:
+        """The EVSE's windows; made anew only when they have changed, for most have not."""
+        spans = self._board.own(EvseRef(self._stations.operator_id, evse_uid))
+        known = self._windows.get(evse_uid)
+        if known is None or known[0] is not spans:
+            windows = tuple(Window(at_epoch_s(starts), at_epoch_s(ends)) for starts, ends in spans)
+            known = self._windows[evse_uid] = (spans, windows)
+        return known[1]
 
     def location_of(self, evse_uid: str) -> str | None:
         """The location that an own EVSE belongs to."""
@@ -56,4 +61,5 @@ class PartnerWindow:
 
     def heard(self, operator_id: str, state: StationState) -> None:
         for evse in state.evses:
-            self._board.tell(EvseRef(operator_id, evse.uid), evse.windows)
+            windows = (Window(starts_at, ends_at) for starts_at, ends_at in evse.busy)
+            self._board.tell(EvseRef(operator_id, evse.uid), windows, words=evse.busy)

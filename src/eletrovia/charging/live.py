@@ -83,7 +83,9 @@ def decode_state(payload: bytes, topic: str | None = None) -> StationState:
     if state.at.tzinfo is None or state.sequence < 0:
         raise Invalid("live.malformed", detail="`at` without a time zone, or a negative sequence")
     for evse in state.evses:
-        _ = evse.windows  # every window must be one
+        for starts_at, ends_at in evse.busy:
+            if starts_at.tzinfo is None or ends_at.tzinfo is None or ends_at <= starts_at:
+                Window(starts_at, ends_at)  # says what is wrong with it
     if topic is not None and topic != station_topic(state.operator_id, state.location_id):
         raise Invalid("live.of_another_station", topic=topic, location_id=state.location_id)
     return state

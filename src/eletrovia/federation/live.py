@@ -19,6 +19,9 @@ from eletrovia.federation.doors import Doors
 
 _log = structlog.get_logger(__name__)
 
+_SHARE = 0.1  # of our time, at most, goes into telling partners; holds and trips come first
+_PAUSE_LONGEST_S = 1.0
+
 
 class OwnStates(Protocol):
     """Our stations as they stand now, from memory."""
@@ -41,6 +44,8 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
 class LivePublisher:
     """Publishes the stations that changed, each at most once in ``every_s``, with one running number.
 
+    When much changes at once it is told less often: a station's news may then be up to a second old.
+
     Numbers go on by one with each message, so whoever hears them knows when one is missing. They begin at the
     microsecond of the start: after a restart they are higher than any before, and the step is seen as a gap.
     """
@@ -58,6 +63,7 @@ class LivePublisher:
         self.sequence = int(clock.now().timestamp() * 1_000_000)
         self._states = states
         self._publish = publish
+        self._clock = clock
         self._every_s = every_s
         self._changed: dict[str, None] = {}
         self._some = asyncio.Event()
@@ -71,13 +77,16 @@ class LivePublisher:
         """Publish until cancelled."""
         while True:
             await self._some.wait()
-            await self._flush()
-            await asyncio.sleep(self._every_s)
+            spent_s = await self._flush()
+            await asyncio.sleep(max(self._every_s, min(_PAUSE_LONGEST_S, spent_s / _SHARE)))
 
-    async def _flush(self) -> None:
+    async def _flush(self) -> float:
+        """Seconds that it took; others have their turn after each station."""
         self._some.clear()
         changed, self._changed = self._changed, {}
+        spent_s = 0.0
         for location_id in changed:
+            began_s = self._clock.monotonic()
             state = self._states.state(location_id, self.sequence + 1)
             if state is None:
                 continue
@@ -87,6 +96,9 @@ class LivePublisher:
                 await self._publish(station_topic(self.operator_id, location_id), encode_state(state))
             except EletroviaError as error:
                 _log.warning("live.not_published", location_id=location_id, error=str(error))
+            spent_s += self._clock.monotonic() - began_s
+            await asyncio.sleep(0)
+        return spent_s
 
     def is_at(self, sequence: int) -> bool:
         """Whether nothing has changed since ``sequence``."""
