@@ -50,17 +50,18 @@ class TripsOverMqtt:
         self._bus = bus
         self._desk = desk
         self._people = people
-        self._durable: Durable | None = None
+        self._durable: asyncio.Future[Durable] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> TripsOverMqtt:
-        self._durable = await self._bus.durable(
+        durable = await self._bus.durable(
             STREAM, ["trips/request"], "desk", self._asked, concurrency=64, ack_wait_s=_WAIT_S + 10
         )
+        self._durable.set_result(durable)  # messages may come before we are back here
         return self
 
     async def close(self) -> None:
-        if self._durable is not None:
-            await self._durable.close()
+        if self._durable.done():
+            await self._durable.result().close()
 
     async def _asked(self, topic: str, payload: bytes, sequence: int) -> None:
         try:
@@ -70,12 +71,13 @@ class TripsOverMqtt:
             # Nobody to tell: without a good token there is no topic that is surely the asker's.
             _log.info("mqtt.request_refused", error=str(error)[:200])
             return
-        reply = await self._answer(request, who.account_id, sequence)
+        made_at = (await self._durable).made_at
+        reply = await self._answer(request, who.account_id, f"mqtt-{made_at}-{sequence}")
         await self._bus.publish(f"trips/reply/{who.account_id}", msgspec.json.encode(reply))
 
-    async def _answer(self, request: TripRequest, account_id: str, sequence: int) -> TripReply:
+    async def _answer(self, request: TripRequest, account_id: str, own_key: str) -> TripReply:
         reference = request.reference[:200]
-        key = request.idempotency_key or f"mqtt-{sequence}"
+        key = request.idempotency_key or own_key
         try:
             if len(key) > 200:
                 raise Invalid("trip.idempotency_key_malformed", longest=200)
