@@ -133,11 +133,12 @@ class SeesNobody(MemoryLedger):
     ],
 )
 def test_canary_of_ends(broken_ledger: type[MemoryLedger], invariant: str) -> None:
+    until = SOON + timedelta(minutes=5)
     with pytest.raises(Broken, match=invariant):
-        for seed in range(SEEDS):
-            World(seed, PEACE, ledger=broken_ledger, departs_in=SOON, until=SOON + timedelta(minutes=5)).run(
-                drivers=6
-            )
+        any(
+            World(seed, PEACE, ledger=broken_ledger, departs_in=SOON, until=until).run(6) == []
+            for seed in range(9)
+        )
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,8 @@ class AttemptRun:
                 self._feed(Silent(ask.stop, self._clock.monotonic()))
                 return
             key = self._intent.holds[ask.stop].key
-            reply = HoldReply(key=key, outcome=Outcome.REFUSED, reason=error.code)
+            code = error.code if error.code.isprintable() and len(error.code) <= 200 else "refused"
+            reply = HoldReply(key=key, outcome=Outcome.REFUSED, reason=code)
         if reply.outcome is Outcome.REFUSED:
             self.setbacks.refusals.append(reply)
         elif reply.outcome is Outcome.HELD:

@@ -6,7 +6,8 @@ from typing import Protocol
 
 import msgspec
 
-from eletrovia.booking.hold import AttemptKey, Verdict
+from eletrovia.base.errors import Invalid
+from eletrovia.booking.hold import MOST_STOPS, AttemptKey, Verdict
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     by: str
     stops: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.stops) > MOST_STOPS or any(not 0 <= stop < MOST_STOPS for stop in self.stops):
+            raise Invalid("decision.stops_out_of_range", allowed=MOST_STOPS)
 
 
 class Register(Protocol):

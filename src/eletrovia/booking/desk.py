@@ -163,9 +163,9 @@ class Desk:
         try:
             cancelled = await self._ledger.cancel_trip(trip_id, now, fee)
         except Conflict:
-            trip = await self.trip(trip_id)
-            if trip.state is TripState.CANCELLED:  # by somebody at the same time
-                return trip
+            standing = await self.trip(trip_id)
+            if standing.state is TripState.CANCELLED:  # by somebody at the same time
+                return standing
             raise
         key = AttemptKey(trip_id, trip.attempt)
         message = Cancellation(key=key, home=self.operator_id, cancelled_at=now)
@@ -336,6 +336,8 @@ class Desk:
                 )
             except EletroviaError as error:
                 setbacks.no_way = error
+            except Exception:  # they are a courtesy: without them the trip must still come to its end
+                _log.exception("trip.no_alternatives", trip_id=trip.id)
         setback = setbacks.told(attempts=last.key.attempt)
         return await _insist(partial(self._ledger.fail, trip.id, setback, tuple(alternatives)))
 

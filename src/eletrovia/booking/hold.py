@@ -6,7 +6,7 @@ seen leaves a released hold behind, a tombstone: the late request finds it and c
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -47,19 +47,39 @@ def moved(state: HoldState, verdict: Verdict) -> HoldState:
         raise Conflict("hold.decided_otherwise", state=state, verdict=verdict) from None
 
 
+MOST_STOPS: Final = 1000
+MOST_BUSY: Final = 500
+_MOST_ATTEMPTS: Final = 1_000_000
+_MOST: Final = 1_000_000_000
+
+
+def _check(trip_id: str, attempt: int, stop: int = 0) -> None:
+    # Others choose these: what no database column could keep must not get as far as a batch of many.
+    if not 0 < len(trip_id) <= 100 or not trip_id.isprintable():
+        raise Invalid("trip.id_malformed", longest=100)
+    if not (0 < attempt <= _MOST_ATTEMPTS and 0 <= stop < MOST_STOPS):
+        raise Invalid("hold.key_out_of_range", attempt=attempt, stop=stop)
+
+
 class AttemptKey(msgspec.Struct, frozen=True, order=True):
-    """One attempt at one trip: what a decision is about."""
+    """One attempt at one trip: what a decision is about. Raises: Invalid."""
 
     trip_id: str
     attempt: int
 
+    def __post_init__(self) -> None:
+        _check(self.trip_id, self.attempt)
+
 
 class HoldKey(msgspec.Struct, frozen=True, order=True):
-    """One stop of one attempt."""
+    """One stop of one attempt. Raises: Invalid."""
 
     trip_id: str
     attempt: int
     stop: int
+
+    def __post_init__(self) -> None:
+        _check(self.trip_id, self.attempt, self.stop)
 
     @property
     def attempt_key(self) -> AttemptKey:
@@ -75,12 +95,21 @@ class Ticket(msgspec.Struct, frozen=True, order=True):
     asked_at: datetime
     trip_id: str
 
+    def __post_init__(self) -> None:
+        _check(self.trip_id, 1)
+        if self.asked_at.tzinfo is None:
+            raise Invalid("ticket.zone_missing")
+
     def capped(self, received_at: datetime, max_age_s: float) -> Ticket:
-        """This ticket, no older than ``max_age_s`` at ``received_at``: nobody can hoard age."""
-        oldest = received_at.timestamp() - max_age_s
-        if self.asked_at.timestamp() >= oldest:
+        """This ticket, at most ``max_age_s`` off ``received_at``: nobody can hoard age.
+
+        Nor is one from a far future kept, which no database could.
+        """
+        cap = timedelta(seconds=max_age_s)
+        if abs(self.asked_at - received_at) <= cap:
             return self
-        return Ticket(datetime.fromtimestamp(oldest, self.asked_at.tzinfo), self.trip_id)
+        capped_at = received_at - cap if self.asked_at < received_at else received_at + cap
+        return Ticket(capped_at, self.trip_id)
 
 
 class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,8 +136,14 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise Invalid("hold.driver_ref_malformed", longest=200)
         if not 0 < self.ttl_s <= 600:
             raise Invalid("hold.ttl_out_of_range", ttl_s=self.ttl_s, allowed="0 to 600")
+        if not self.evse_uid.isprintable() or not self.price.is_finite():
+            raise Invalid("hold.malformed", hold=str(self.key))
         if self.energy_wh < 0 or self.charging_s < 0 or self.price < 0:
             raise Invalid("hold.negative", hold=str(self.key))
+        if max(self.energy_wh, self.charging_s) > _MOST or self.price > _MOST:
+            raise Invalid("hold.too_much", hold=str(self.key), allowed=_MOST)
+        if self.ticket.trip_id != self.key.trip_id:
+            raise Invalid("hold.ticket_of_another", hold=str(self.key), ticket=self.ticket.trip_id)
 
 
 class Outcome(StrEnum):
@@ -134,3 +169,7 @@ class HoldReply(msgspec.Struct, frozen=True, kw_only=True):
     blocker_state: HoldState | None = None
     left_s: float = 0.0
     """With a receipt: how long the hold still stands undecided, when this answer was given."""
+
+    def __post_init__(self) -> None:
+        if len(self.reason) > 200 or not self.reason.isprintable() or len(self.busy) > MOST_BUSY:
+            raise Invalid("hold.reply_malformed", hold=str(self.key))

@@ -287,6 +287,24 @@ class HomeStore:
         row = await self._one(_STANDING, [key.trip_id], [key.attempt])
         return None if row is None else Decision(key=key, verdict=Verdict(row[2]), by=row[3])
 
+    async def may_release(self, proposals: Sequence[Proposal]) -> Sequence[bool]:
+        rows = await self._all(
+            """
+            select coalesce(
+                p.by_operator = any(i.operators),
+                not exists (select from trip t where t.id = p.trip_id and t.state = 'pending')
+            )
+            from unnest(%s::text[], %s::integer[], %s::text[])
+                with ordinality as p (trip_id, attempt, by_operator, place)
+            left join intent i using (trip_id, attempt)
+            order by p.place
+            """,
+            [p.key.trip_id for p in proposals],
+            [p.key.attempt for p in proposals],
+            [p.by for p in proposals],
+        )
+        return [row[0] for row in rows]
+
     # -- the outbox ---------------------------------------------------------------------------------------
 
     async def deliveries(self) -> Sequence[Delivery]:

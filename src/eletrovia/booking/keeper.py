@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -16,7 +17,16 @@ from eletrovia.base.errors import Conflict, Denied, EletroviaError, Unavailable
 from eletrovia.base.window import Window
 from eletrovia.booking.board import Board, EvseRef
 from eletrovia.booking.decision import Decision, Proposal
-from eletrovia.booking.hold import AttemptKey, HoldKey, HoldReply, HoldRequest, HoldState, Outcome, Verdict
+from eletrovia.booking.hold import (
+    MOST_BUSY,
+    AttemptKey,
+    HoldKey,
+    HoldReply,
+    HoldRequest,
+    HoldState,
+    Outcome,
+    Verdict,
+)
 from eletrovia.booking.ledger import Hold, HoldLedger, Taken
 from eletrovia.booking.observer import Observer, Step, Unwatched
 from eletrovia.booking.participant import Blocker, Claim, claim, in_the_way
@@ -25,6 +35,7 @@ from eletrovia.booking.rules import Rules
 
 _log = structlog.get_logger(__name__)
 
+_SWEEP_EVERY_S = 10.0
 _ROUNDS = 8  # how often a contested window is fought for before the asker is sent to plan again
 
 
@@ -37,9 +48,12 @@ class Offer(Protocol):
 
 
 class _Due(msgspec.Struct):
-    home: str
     at_s: float
     tries: int = 0
+
+
+_Asked = tuple[str, AttemptKey]
+"""An attempt and its home: only together do they name one, for homes choose their trips' ids themselves."""
 
 
 class Keeper:
@@ -71,18 +85,39 @@ class Keeper:
         self._rules = rules
         self._observer = observer or Unwatched()
         self._changed = changed
-        self._due: dict[AttemptKey, _Due] = {}
-        self._contests: dict[HoldKey, asyncio.Task[HoldReply]] = {}
-        self._settling: dict[AttemptKey, asyncio.Task[None]] = {}
+        self._due: dict[_Asked, _Due] = {}
+        self._undecided: Counter[str] = Counter()
+        self._contests: dict[tuple[str, HoldKey], asyncio.Task[HoldReply]] = {}
+        self._settling: dict[_Asked, asyncio.Task[None]] = {}
 
     async def recover(self) -> None:
         """After a start: block what stands, and give every undecided hold its time-to-live anew."""
-        now_s = self._clock.monotonic()
         for hold in await self._ledger.standing(self._clock.now()):
             self._board.hold(self._evse(hold.request), hold.request.key, hold.request.window)
+        await self._adopt()
+
+    async def _adopt(self) -> None:
+        """Settle in time also those holds that were taken unnoticed: whoever asked gave up, or the store's
+        answer was lost on its way."""
         for hold in await self._ledger.undecided():
-            due = _Due(hold.request.home, now_s + hold.request.ttl_s)
-            self._due.setdefault(hold.request.key.attempt_key, due)
+            request = hold.request
+            if (request.home, request.key.attempt_key) not in self._due:
+                self._board.hold(self._evse(request), request.key, request.window)
+                self._await_word(request)
+
+    def _await_word(self, request: HoldRequest) -> None:
+        asked = (request.home, request.key.attempt_key)
+        runs_out_s = self._clock.monotonic() + request.ttl_s
+        due = self._due.get(asked)
+        if due is None:
+            self._due[asked] = _Due(runs_out_s)
+            self._undecided[request.home] += 1
+        else:
+            due.at_s = min(due.at_s, runs_out_s)
+
+    def _word_came(self, asked: _Asked) -> None:
+        if self._due.pop(asked, None) is not None:
+            self._undecided[asked[0]] -= 1
 
     async def run(self) -> None:
         """Settle overdue holds and give up no-shows, until cancelled."""
@@ -90,12 +125,17 @@ class Keeper:
         while True:
             await asyncio.sleep(self._rules.settle_every_s)
             now_s = self._clock.monotonic()
-            for key in [key for key, due in self._due.items() if due.at_s <= now_s]:
-                if key not in self._settling:
-                    self._settling[key] = asyncio.create_task(self._settle(key))
+            for asked in [asked for asked, due in self._due.items() if due.at_s <= now_s]:
+                if asked not in self._settling:
+                    self._settling[asked] = asyncio.create_task(self._settle(asked))
             if now_s >= next_sweep_s:
-                next_sweep_s = now_s + 10.0
-                await self._sweep()
+                next_sweep_s = now_s + _SWEEP_EVERY_S
+                try:
+                    await self._sweep()
+                except EletroviaError as error:
+                    _log.warning("holds.unswept", error=str(error))
+                except Exception:  # a sweep that failed must not be the last one
+                    _log.exception("holds.unswept")
 
     # -- what operators ask -------------------------------------------------------------------------
 
@@ -111,6 +151,9 @@ class Keeper:
             reply = await self._hold(request)
         except EletroviaError as error:
             return error
+        except Exception:  # ours to mend, and no reason to leave the others of the batch without an answer
+            _log.exception("hold.failed", hold=str(request.key))
+            return Unavailable("hold.failed")
         self._observer.hold_answered(reply.outcome, self._clock.monotonic() - began_s)
         return reply
 
@@ -118,7 +161,8 @@ class Keeper:
         reason = self._unacceptable(request)
         if reason:
             return HoldReply(key=request.key, outcome=Outcome.REFUSED, reason=reason)
-        contest = self._contests.get(request.key)
+        place = (request.home, request.key)
+        contest = self._contests.get(place)
         if contest is None:
             received_at = self._clock.now()
             ticket = request.ticket.capped(received_at, self._rules.max_ticket_age_s)
@@ -128,11 +172,11 @@ class Keeper:
             reply = self._settled_reply(request, taken)
             if reply is not None:
                 return reply
-            if claim(request.key, request.ticket, taken.blockers) is Claim.YIELD:
+            if claim(request.home, request.key, request.ticket, taken.blockers) is Claim.YIELD:
                 return await self._refused(request, taken.blockers)
             contest = asyncio.create_task(self._contest(request, taken.blockers))
-            self._contests[request.key] = contest
-            contest.add_done_callback(lambda _: self._contests.pop(request.key, None))
+            self._contests[place] = contest
+            contest.add_done_callback(lambda _: self._contests.pop(place, None))
         done, _ = await asyncio.wait([contest], timeout=self._rules.contest_wait_s)
         if done:
             return contest.result()
@@ -144,6 +188,10 @@ class Keeper:
             return "window_too_long"
         if request.window.ends_at <= self._clock.now():
             return "window_past"
+        if request.window.starts_at - self._clock.now() > timedelta(seconds=self._rules.book_ahead_s):
+            return "window_too_far"
+        if request.home != self.operator_id and self._undecided[request.home] >= self._rules.most_undecided:
+            return "too_many_undecided"
         price = self._offer.price(request.evse_uid, request.energy_wh, request.charging_s)
         if price is None:
             return "evse_unknown"
@@ -162,18 +210,17 @@ class Keeper:
                 self._observer.passed(Step.HOLD_TAKEN)
                 self._board.hold(self._evse(request), request.key, request.window)
                 self._changed(request.evse_uid)
-                runs_out_s = self._clock.monotonic() + request.ttl_s
-                due = self._due.setdefault(request.key.attempt_key, _Due(request.home, runs_out_s))
-                due.at_s = min(due.at_s, runs_out_s)
+                self._await_word(request)
         left_s = request.ttl_s
-        if taken.state is HoldState.HELD and (waiting := self._due.get(request.key.attempt_key)):
+        waiting = self._due.get((request.home, request.key.attempt_key))
+        if taken.state is HoldState.HELD and waiting:
             left_s = max(0.0, waiting.at_s - self._clock.monotonic())
         return HoldReply(key=request.key, outcome=Outcome.HELD, left_s=left_s)
 
     async def _refused(
         self, request: HoldRequest, blockers: Sequence[Blocker], reason: str = "taken"
     ) -> HoldReply:
-        first = in_the_way(request.key, request.ticket, blockers)
+        first = in_the_way(request.home, request.key, request.ticket, blockers)
         around = Window(
             request.window.starts_at - timedelta(hours=6), request.window.ends_at + timedelta(hours=6)
         )
@@ -181,7 +228,7 @@ class Keeper:
             key=request.key,
             outcome=Outcome.REFUSED,
             reason=reason,
-            busy=tuple(await self._ledger.busy(request.evse_uid, around)),
+            busy=tuple(await self._ledger.busy(request.evse_uid, around))[:MOST_BUSY],
             blocker=first.ticket,
             blocker_state=first.state,
         )
@@ -190,10 +237,10 @@ class Keeper:
         """An older trip meets younger undecided ones: have them released, unless already confirmed."""
         for _ in range(_ROUNDS):
             try:
-                rivals = {blocker.key: blocker.home for blocker in blockers}
+                rivals = {(blocker.home, blocker.key) for blocker in blockers}
                 async with asyncio.timeout(self._rules.ask_s):
-                    await asyncio.gather(*(self._ask_home(key, home) for key, home in rivals.items()))
-            except (Unavailable, TimeoutError):
+                    await asyncio.gather(*map(self._ask_home, sorted(rivals)))
+            except (EletroviaError, TimeoutError):
                 # Nobody can say yet: the window stays blocked, and the asker plans around it.
                 return await self._refused(request, blockers, reason="undecided")
             taken = await self._ledger.take(request, self._clock.now())
@@ -201,7 +248,7 @@ class Keeper:
             if reply is not None:
                 return reply
             blockers = taken.blockers
-            if claim(request.key, request.ticket, blockers) is Claim.YIELD:
+            if claim(request.home, request.key, request.ticket, blockers) is Claim.YIELD:
                 break
         return await self._refused(request, blockers)
 
@@ -216,7 +263,7 @@ class Keeper:
             holds = await self._ledger.apply(home, decision, self._clock.now())
         except EletroviaError as error:
             return error
-        self._due.pop(decision.key, None)
+        self._word_came((home, decision.key))
         if decision.verdict is Verdict.RELEASED:
             self._freed(holds)
         self._observer.passed(Step.APPLIED)
@@ -257,24 +304,25 @@ class Keeper:
 
     # -- time ---------------------------------------------------------------------------------------
 
-    async def _settle(self, key: AttemptKey) -> None:
-        due = self._due.get(key)
+    async def _settle(self, asked: _Asked) -> None:
+        due = self._due.get(asked)
         try:
             if due is not None:
-                await self._ask_home(key, due.home)
+                await self._ask_home(asked)
         except Unavailable:
             assert due is not None  # noqa: S101 - only asking raises it
             due.tries += 1
             due.at_s = self._clock.monotonic() + min(5.0, 0.25 * 2 ** min(due.tries, 5))
-        except EletroviaError as error:
-            _log.warning("hold.unsettled", trip_id=key.trip_id, attempt=key.attempt, error=str(error))
+        except Exception as error:  # whatever it was, the hold is not settled yet
+            _log.warning("hold.unsettled", home=asked[0], attempt=str(asked[1]), error=repr(error))
             if due is not None:
                 due.at_s = self._clock.monotonic() + 5.0
         finally:
-            self._settling.pop(key, None)
+            self._settling.pop(asked, None)
 
-    async def _ask_home(self, key: AttemptKey, home: str) -> None:
+    async def _ask_home(self, asked: _Asked) -> None:
         """Propose *released*, and do what stands."""
+        home, key = asked
         decision = await self._homes.propose(
             home, Proposal(key=key, verdict=Verdict.RELEASED, by=self.operator_id)
         )
@@ -285,13 +333,9 @@ class Keeper:
     async def _sweep(self) -> None:
         now = self._clock.now()
         grace = timedelta(seconds=self._rules.no_show_grace_s)
-        try:
-            given_up = await self._ledger.give_up_no_shows(now - grace, now)
-        except EletroviaError as error:
-            _log.warning("no_shows.unswept", error=str(error))
-            return
-        self._freed(given_up)
+        self._freed(await self._ledger.give_up_no_shows(now - grace, now))
         self._board.forget_before(int(now.timestamp()) - 3600)
+        await self._adopt()
 
     def _freed(self, holds: Sequence[Hold]) -> None:
         for hold in holds:

@@ -111,6 +111,13 @@ class HomeLedger(Protocol):
 
     async def decision(self, key: AttemptKey) -> Decision | None: ...
 
+    async def may_release(self, proposals: Sequence[Proposal]) -> Sequence[bool]:
+        """Whether whoever proposes holds something of the attempt.
+
+        Of an attempt that was never journaled nobody knows: all may, unless its trip may still get there.
+        """
+        ...
+
     async def note_refusals(self, refusals: Sequence[HoldReply]) -> None:
         """Keep who stood in the way of which stop."""
         ...

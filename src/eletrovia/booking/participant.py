@@ -33,8 +33,8 @@ class Claim(StrEnum):
     CONTEST = "contest"
 
 
-def claim(key: HoldKey, ticket: Ticket, blockers: Sequence[Blocker]) -> Claim:
-    """What follows for the asker ``key`` with ``ticket``.
+def claim(home: str, key: HoldKey, ticket: Ticket, blockers: Sequence[Blocker]) -> Claim:
+    """What follows for the asker, ``key`` of ``home``, with ``ticket``.
 
     A confirmed hold stays. Of the undecided ones an older asker may have the younger released, and a
     younger asker never waits for an older one, so waits run one way only: no circle of waits. A trip's own
@@ -42,22 +42,22 @@ def claim(key: HoldKey, ticket: Ticket, blockers: Sequence[Blocker]) -> Claim:
     """
     if not blockers:
         return Claim.TAKE
-    if any(_stays(blocker, key, ticket) for blocker in blockers):
+    if any(_stays(blocker, home, key, ticket) for blocker in blockers):
         return Claim.YIELD
     return Claim.CONTEST
 
 
-def _stays(blocker: Blocker, key: HoldKey, ticket: Ticket) -> bool:
+def _stays(blocker: Blocker, home: str, key: HoldKey, ticket: Ticket) -> bool:
     if blocker.state is HoldState.CONFIRMED:
         return True
-    if blocker.key.trip_id == key.trip_id:
+    if (blocker.home, blocker.key.trip_id) == (home, key.trip_id):
         return blocker.key.attempt >= key.attempt
     return blocker.ticket <= ticket
 
 
-def in_the_way(key: HoldKey, ticket: Ticket, blockers: Sequence[Blocker]) -> Blocker:
+def in_the_way(home: str, key: HoldKey, ticket: Ticket, blockers: Sequence[Blocker]) -> Blocker:
     """The blocker that an asker yields to: a confirmed one before an undecided one, then the oldest."""
     return min(
         blockers,
-        key=lambda b: (not _stays(b, key, ticket), b.state is not HoldState.CONFIRMED, b.ticket),
+        key=lambda b: (not _stays(b, home, key, ticket), b.state is not HoldState.CONFIRMED, b.ticket),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from eletrovia.base.errors import EletroviaError
+from eletrovia.base.errors import Denied, EletroviaError
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import AttemptKey, Verdict
 from eletrovia.booking.ledger import HomeLedger
@@ -39,10 +39,20 @@ class LedgerRegister:
         return decision
 
     async def propose_all(self, proposals: Sequence[Proposal]) -> list[Decision | EletroviaError]:
-        """One answer per proposal; an error is an answer to its own proposal."""
-        return list(await asyncio.gather(*(self._guarded(proposal) for proposal in proposals)))
+        """What other operators propose, one answer each; an error is an answer to its own proposal.
 
-    async def _guarded(self, proposal: Proposal) -> Decision | EletroviaError:
+        They may only release, and only what they hold something of: confirming takes all receipts, which
+        nobody but us has.
+        """
+        try:
+            allowed = await self._ledger.may_release(proposals)
+        except EletroviaError as error:
+            return [error] * len(proposals)
+        return list(await asyncio.gather(*map(self._guarded, proposals, allowed)))
+
+    async def _guarded(self, proposal: Proposal, allowed: bool) -> Decision | EletroviaError:
+        if not allowed or proposal.verdict is not Verdict.RELEASED:
+            return Denied("decision.not_yours", attempt=str(proposal.key))
         try:
             return await self.propose(proposal)
         except EletroviaError as error:

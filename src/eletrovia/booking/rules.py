@@ -12,6 +12,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     ``margin_s`` is how much time must be left on every hold when *confirmed* is proposed.
     ``absence_s`` is how long a trip that needs a silent operator waits for it to come back.
+    ``most_undecided`` attempts of one other home may be open here: nobody blocks stations without deciding.
     A cancellation is free until ``cancel_free_s`` before the first window.
     """
 
@@ -28,3 +29,5 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     contest_wait_s: float = 0.1
     settle_every_s: float = 0.25
     most_window_s: int = 24 * 3600
+    book_ahead_s: int = 400 * 24 * 3600
+    most_undecided: int = 5000

@@ -89,6 +89,15 @@ class MemoryLedger:
     async def decision(self, key: AttemptKey) -> Decision | None:
         return self.decisions.get(key)
 
+    async def may_release(self, proposals: Sequence[Proposal]) -> Sequence[bool]:
+        answers = []
+        for proposal in proposals:
+            intent = self.intents.get(proposal.key)
+            trip = self.trips_by_id.get(proposal.key.trip_id)
+            unknown = trip is None or trip.state is not TripState.PENDING
+            answers.append(unknown if intent is None else proposal.by in intent.operators)
+        return answers
+
     async def note_refusals(self, refusals: Sequence[HoldReply]) -> None:
         for refusal in refusals:
             self.refusals.setdefault(refusal.key, refusal)
