@@ -38,5 +38,5 @@ VOLUME /data
 EXPOSE 8001 1883 9001
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('ELETROVIA_HTTP_PORT', '8001') + '/healthz', timeout=4)"]
+  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('ELETROVIA_HTTP_PORT', '8001') + '/healthz?ready=true', timeout=4)"]
 CMD ["eletrovia", "serve"]
