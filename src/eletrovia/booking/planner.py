@@ -30,6 +30,7 @@ from eletrovia.planning.search import alternatives_field, search_field
 from eletrovia.planning.vehicle import Vehicle
 
 _FIELDS_KEPT = 32
+_LONGEST_S = 4 * 86_400  # every charge starts within two days, and no owner sells a window of more than one
 _LATE = timedelta(minutes=5)  # a departure this far back is a clock that differs, not a wish
 
 
@@ -103,7 +104,7 @@ class RoadPlanner:
             departs_at=departs_at,
             soc=ask.soc,
             ends=ends_of(legs),
-            busy=self._busy(ground),
+            busy=self._busy(ground, departs_at),
             objective=ask.objective,
             margin_before_s=self._margins.before_s,
             margin_after_s=self._margins.after_s,
@@ -136,8 +137,11 @@ class RoadPlanner:
             raise Invalid("trip.departure_past", departs_at=departs_at.isoformat(), now=now.isoformat())
         return math.ceil(max(departs_at, now).timestamp())
 
-    def _busy(self, ground: _Ground) -> dict[tuple[int, int], tuple[Span, ...]]:
-        busy = ((key, self._board.busy(ref)) for key, ref in ground.refs)
+    def _busy(self, ground: _Ground, departs_at: int) -> dict[tuple[int, int], tuple[Span, ...]]:
+        """What is taken while the trip can last; a city books weeks ahead, and a plan need not look there."""
+        between, until = self._board.between, departs_at + _LONGEST_S
+        begin = departs_at - self._margins.before_s
+        busy = ((key, between(ref, begin, until)) for key, ref in ground.refs)
         return {key: spans for key, spans in busy if spans}
 
     def _ground(self, vehicle: Vehicle, reserve_soc: float, operators: frozenset[str]) -> _Ground:
