@@ -20,12 +20,13 @@ from eletrovia.booking.participant import Blocker
 from eletrovia.booking.partner import Arrival, Cancellation
 from eletrovia.store.pool import Store
 
+# Lists travel as %b: as text, psycopg would quote them value by value, in Python.
 # Rows go in by EVSE and start: two batches that want the same windows then wait in one order only.
 TAKE = """
 with asked as (
     select * from unnest(
-        %s::text[], %s::text[], %s::integer[], %s::integer[], %s::text[], %s::tstzrange[], %s::timestamptz[],
-        %s::double precision[], %s::integer[], %s::integer[], %s::numeric[], %s::text[], %s::timestamptz[]
+        %b::text[], %b::text[], %b::integer[], %b::integer[], %b::text[], %b::tstzrange[], %b::timestamptz[],
+        %b::double precision[], %b::integer[], %b::integer[], %b::numeric[], %b::text[], %b::timestamptz[]
     ) as a (home, trip_id, attempt, stop, evse_uid, during, ticket_asked_at, ttl_s, energy_wh, charging_s,
             price, driver_ref, taken_at)
 )
@@ -46,12 +47,12 @@ h.charging_s, h.price, h.ended_by, h.driver_ref
 _KNOWN = f"""
 select {_COLUMNS} from hold h
 where (home, trip_id, attempt, stop) in
-      (select * from unnest(%s::text[], %s::text[], %s::integer[], %s::integer[]))
+      (select * from unnest(%b::text[], %b::text[], %b::integer[], %b::integer[]))
 """  # noqa: S608 - a fixed text
 
 _IN_THE_WAY = """
 select a.place, h.trip_id, h.attempt, h.home, h.state, h.ticket_asked_at, h.during
-from unnest(%s::text[], %s::tstzrange[]) with ordinality as a (evse_uid, during, place)
+from unnest(%b::text[], %b::tstzrange[]) with ordinality as a (evse_uid, during, place)
 cross join lateral (select hashtextextended(a.evse_uid, 0) >> 1 as evse_key) as k
 join hold h on int8range(h.evse_key, h.evse_key, '[]') && int8range(k.evse_key, k.evse_key, '[]')
            and h.during && a.during and h.state <> 'released' and h.ended_by is null
@@ -61,7 +62,7 @@ order by a.place, h.ticket_asked_at, h.trip_id
 # What is found is shown as it was before this statement; what it becomes follows from the moves.
 _APPLY = f"""
 with told as (
-    select * from unnest(%s::text[], %s::text[], %s::integer[], %s::text[])
+    select * from unnest(%b::text[], %b::text[], %b::integer[], %b::text[])
         as t (home, trip_id, attempt, verdict)
 ), changed as (
     update hold h set state = told.verdict, decided_at = %s
@@ -78,7 +79,7 @@ select {_COLUMNS} from hold h join told using (home, trip_id, attempt)
 _TOMBSTONES = """
 insert into hold (home, trip_id, attempt, stop, state, taken_at, decided_at)
 select home, trip_id, attempt, stop, 'released', %s, %s
-from unnest(%s::text[], %s::text[], %s::integer[], %s::integer[]) as t (home, trip_id, attempt, stop)
+from unnest(%b::text[], %b::text[], %b::integer[], %b::integer[]) as t (home, trip_id, attempt, stop)
 order by 1, 2, 3, 4
 on conflict on constraint hold_once do nothing
 returning home, trip_id, attempt, stop
@@ -156,12 +157,14 @@ class HoldStore:
             if not missing:
                 return answers
             at = [places.index(place) for place in missing]
-            cursor = await connection.execute(_KNOWN, [[column[i] for i in at] for column in keys])
+            cursor = await connection.execute(
+                _KNOWN, [[column[i] for i in at] for column in keys], binary=True
+            )
             known: dict[tuple[str, HoldKey], Sequence[Any]] = {
                 (row[0], HoldKey(*row[1:4])): row for row in await cursor.fetchall()
             }
             cursor = await connection.execute(
-                _IN_THE_WAY, [[requests[i].evse_uid for i in at], [spans[i] for i in at]]
+                _IN_THE_WAY, [[requests[i].evse_uid for i in at], [spans[i] for i in at]], binary=True
             )
             blockers: dict[int, list[Blocker]] = {}
             for row in await cursor.fetchall():
@@ -302,7 +305,7 @@ class HoldStore:
 
     async def _all(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         async with self._store.connection() as connection:
-            cursor = await connection.execute(statement, values)
+            cursor = await connection.execute(statement, values, binary=True)
             return await cursor.fetchall()
 
 
