@@ -41,13 +41,13 @@ def test_it_says_what_a_fresh_look_would(steps: list[tuple[object, ...]], part: 
                 board.hold(EVSE, HoldKey("t", 1, key), window(span))
                 own[key] = span
             case ("ask", int(key), span):
-                board.ask(EVSE, AttemptKey("t", key), window(span))
+                board.ask(EVSE, AttemptKey("t", key + 1), window(span))
                 asked[key] = span
             case ("free", int(key)):
                 board.free(EVSE, HoldKey("t", 1, key))
                 own.pop(key, None)
             case ("unask", int(key)):
-                board.unask(EVSE, AttemptKey("t", key))
+                board.unask(EVSE, AttemptKey("t", key + 1))
                 asked.pop(key, None)
             case ("tell", list(said)):
                 board.tell(EVSE, (window(span) for span in said), words=tuple(said))
