@@ -23,44 +23,48 @@ class BookingMetrics:
     """Counts what happens in booking. Units: seconds."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._holds = Histogram(
+        # Finding a child by its label takes a lock and builds strings: the few there are, are found once.
+        holds = Histogram(
             "eletrovia_hold_seconds",
             "Hold requests answered",
             ["outcome"],
             buckets=_SECONDS,
             registry=registry,
         )
-        self._decisions = Counter(
-            "eletrovia_decisions", "Decisions that stand", ["verdict"], registry=registry
-        )
-        self._plans = Histogram(
+        decisions = Counter("eletrovia_decisions", "Decisions that stand", ["verdict"], registry=registry)
+        plans = Histogram(
             "eletrovia_plan_seconds", "Plans searched", ["found"], buckets=_SECONDS, registry=registry
         )
-        self._trips = Histogram(
+        trips = Histogram(
             "eletrovia_trip_seconds", "Trips that ended", ["state"], buckets=_SECONDS, registry=registry
         )
         self._attempts = Counter(
             "eletrovia_trip_attempts", "Attempts that ended trips needed", registry=registry
         )
-        self._steps = Counter("eletrovia_steps", "Steps of the protocol passed", ["step"], registry=registry)
+        steps = Counter("eletrovia_steps", "Steps of the protocol passed", ["step"], registry=registry)
+        self._holds = {outcome: holds.labels(outcome.value) for outcome in Outcome}
+        self._decisions = {verdict: decisions.labels(verdict.value) for verdict in Verdict}
+        self._plans = {found: plans.labels("yes" if found else "no") for found in (True, False)}
+        self._trips = {state: trips.labels(state.value) for state in TripState}
+        self._steps = {step: steps.labels(step.value) for step in Step}
         self._kill_file = os.environ.get(KILL_FILE)
 
     def passed(self, step: Step) -> None:
-        self._steps.labels(step.value).inc()
+        self._steps[step].inc()
         if self._kill_file is not None:
             _die_if_asked(Path(self._kill_file), step)
 
     def hold_answered(self, outcome: Outcome, took_s: float) -> None:
-        self._holds.labels(outcome.value).observe(took_s)
+        self._holds[outcome].observe(took_s)
 
     def decided(self, verdict: Verdict) -> None:
-        self._decisions.labels(verdict.value).inc()
+        self._decisions[verdict].inc()
 
     def planned(self, took_s: float, found: bool) -> None:
-        self._plans.labels("yes" if found else "no").observe(took_s)
+        self._plans[found].observe(took_s)
 
     def trip_ended(self, state: TripState, took_s: float, attempts: int) -> None:
-        self._trips.labels(state.value).observe(took_s)
+        self._trips[state].observe(took_s)
         self._attempts.inc(attempts)
 
 
