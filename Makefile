@@ -76,6 +76,6 @@ compose-secrets: setup ## make .env with fresh secrets for compose.yaml; never o
 	@umask 077; $(BIN)/python deploy/compose_secrets.py > .env.new && mv .env.new .env
 	@echo "· .env made"
 
-clean: ## remove what setup, the tests and the demo made here, the demo's data included
-	rm -rf .venv .tools var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove what setup and the tests made here; the demo's data, in var, stay
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -140,6 +140,10 @@ ERRORS: Final[dict[str, Pair]] = {
     "bus.unreachable": ("NATS at {url} does not answer.", "O NATS em {url} não responde."),
     "bus.denied": ("NATS at {url} refuses our password.", "O NATS em {url} recusa nossa senha."),
     "bus.binary_broken": ("nats-server does not run: {reason}.", "O nats-server não roda: {reason}."),
+    "bus.callout_seed_unreadable": (
+        "{file} holds no seed to sign the broker's answers with.",
+        "{file} não tem a semente que assina as respostas ao broker.",
+    ),
     "bus.version_unknown": ("{path} is {found}, not {expected}.", "{path} é {found}, não {expected}."),
     "store.in_use": ("Another server uses this database folder.", "Outro servidor usa esta pasta de banco."),
     "store.unreachable": ("PostgreSQL does not answer: {reason}.", "O PostgreSQL não responde: {reason}."),
@@ -249,6 +253,10 @@ ADVICE: Final[dict[str, Pair]] = {
     "bus.binary_broken": ("Install again: make clean setup", "Instale de novo: make clean setup"),
     "store.cannot_run": ("Install again: make clean setup", "Instale de novo: make clean setup"),
     "store.unreachable": ("`eletrovia doctor` looks closer.", "`eletrovia doctor` examina de perto."),
+    "bus.callout_seed_unreadable": (
+        "Name the file with the issuer's seed (SA...): bus.callout_seed_file",
+        "Indique o arquivo com a semente do emissor (SA...): bus.callout_seed_file",
+    ),
     "bus.unreachable": ("`eletrovia doctor` looks closer.", "`eletrovia doctor` examina de perto."),
     "store.newer_than_code": ("Update this installation.", "Atualize esta instalação."),
     "vehicle.unknown": ("`eletrovia vehicles` lists them.", "`eletrovia vehicles` lista os modelos."),
