@@ -47,6 +47,14 @@ def joined(spans: tuple[Span, ...], new: Span) -> tuple[Span, ...] | None:
     return (*spans[:at], new, *spans[at:])
 
 
+def reaching(spans: tuple[Span, ...], begins_s: int, ends_s: int) -> tuple[Span, ...]:
+    """Those of ``spans``, sorted and disjoint, that have something of ``[begins_s, ends_s)``."""
+    first = bisect_left(spans, (begins_s, begins_s))
+    if first and spans[first - 1][1] > begins_s:
+        first -= 1
+    return spans[first : bisect_left(spans, (ends_s, ends_s))]
+
+
 class Board:
     """Taken windows from three sources: own holds, what partners tell, and what own trips ask right now."""
 
@@ -75,11 +83,7 @@ class Board:
 
     def between(self, evse: EvseRef, begins_s: int, ends_s: int) -> tuple[Span, ...]:
         """What is taken on the EVSE and reaches into ``[begins_s, ends_s)``, sorted and disjoint."""
-        spans = self.busy(evse)
-        first = bisect_left(spans, (begins_s, begins_s))
-        if first and spans[first - 1][1] > begins_s:
-            first -= 1
-        return spans[first : bisect_left(spans, (ends_s, ends_s))]
+        return reaching(self.busy(evse), begins_s, ends_s)
 
     def own(self, evse: EvseRef) -> tuple[Span, ...]:
         """What the owner itself has promised on its EVSE: what it tells its partners.
