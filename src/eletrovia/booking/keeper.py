@@ -12,10 +12,10 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from eletrovia.base.clock import Clock
+from eletrovia.base.clock import Clock, at_epoch_s
 from eletrovia.base.errors import Conflict, Denied, EletroviaError, Unavailable
 from eletrovia.base.window import Window
-from eletrovia.booking.board import Board, EvseRef
+from eletrovia.booking.board import Board, EvseRef, merged, reaching, span
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import (
     MOST_BUSY,
@@ -36,6 +36,7 @@ from eletrovia.booking.rules import Rules
 _log = structlog.get_logger(__name__)
 
 _SWEEP_EVERY_S = 10.0
+_AROUND_S = 6 * 3600  # how far around its window a loser is told what is taken
 _ROUNDS = 8  # how often a contested window is fought for before the asker is sent to plan again
 
 
@@ -173,7 +174,7 @@ class Keeper:
             if reply is not None:
                 return reply
             if claim(request.home, request.key, request.ticket, taken.blockers) is Claim.YIELD:
-                return await self._refused(request, taken.blockers)
+                return self._refused(request, taken.blockers)
             contest = asyncio.create_task(self._contest(request, taken.blockers))
             self._contests[place] = contest
             contest.add_done_callback(lambda _: self._contests.pop(place, None))
@@ -217,21 +218,25 @@ class Keeper:
             left_s = max(0.0, waiting.at_s - self._clock.monotonic())
         return HoldReply(key=request.key, outcome=Outcome.HELD, left_s=left_s)
 
-    async def _refused(
+    def _refused(
         self, request: HoldRequest, blockers: Sequence[Blocker], reason: str = "taken"
     ) -> HoldReply:
         first = in_the_way(request.home, request.key, request.ticket, blockers)
-        around = Window(
-            request.window.starts_at - timedelta(hours=6), request.window.ends_at + timedelta(hours=6)
-        )
         return HoldReply(
             key=request.key,
             outcome=Outcome.REFUSED,
             reason=reason,
-            busy=tuple(await self._ledger.busy(request.evse_uid, around))[:MOST_BUSY],
+            busy=self._taken_around(request, blockers)[:MOST_BUSY],
             blocker=first.ticket,
             blocker_state=first.state,
         )
+
+    def _taken_around(self, request: HoldRequest, blockers: Sequence[Blocker]) -> tuple[Window, ...]:
+        """What is taken near the window, as the board has it; it may not know of the very latest blocker."""
+        begins_s, ends_s = span(request.window)
+        near = reaching(self._board.own(self._evse(request)), begins_s - _AROUND_S, ends_s + _AROUND_S)
+        spans = merged((*near, *(span(blocker.window) for blocker in blockers)))
+        return tuple(Window(at_epoch_s(starts), at_epoch_s(ends)) for starts, ends in spans)
 
     async def _contest(self, request: HoldRequest, blockers: Sequence[Blocker]) -> HoldReply:
         """An older trip meets younger undecided ones: have them released, unless already confirmed."""
@@ -242,7 +247,7 @@ class Keeper:
                     await asyncio.gather(*map(self._ask_home, sorted(rivals)))
             except (EletroviaError, TimeoutError):
                 # Nobody can say yet: the window stays blocked, and the asker plans around it.
-                return await self._refused(request, blockers, reason="undecided")
+                return self._refused(request, blockers, reason="undecided")
             taken = await self._ledger.take(request, self._clock.now())
             reply = self._settled_reply(request, taken)
             if reply is not None:
@@ -250,7 +255,7 @@ class Keeper:
             blockers = taken.blockers
             if claim(request.home, request.key, request.ticket, blockers) is Claim.YIELD:
                 break
-        return await self._refused(request, blockers)
+        return self._refused(request, blockers)
 
     # -- decisions ----------------------------------------------------------------------------------
 
