@@ -218,9 +218,7 @@ class Keeper:
             left_s = max(0.0, waiting.at_s - self._clock.monotonic())
         return HoldReply(key=request.key, outcome=Outcome.HELD, left_s=left_s)
 
-    def _refused(
-        self, request: HoldRequest, blockers: Sequence[Blocker], reason: str = "taken"
-    ) -> HoldReply:
+    def _refused(self, request: HoldRequest, blockers: Sequence[Blocker], reason: str = "taken") -> HoldReply:
         first = in_the_way(request.home, request.key, request.ticket, blockers)
         return HoldReply(
             key=request.key,
