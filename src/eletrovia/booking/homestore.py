@@ -19,22 +19,22 @@ from eletrovia.booking.partner import Cancellation
 from eletrovia.booking.trip import Itinerary, Setback, Trip, TripAsk, TripState
 from eletrovia.store.pool import Store
 
+# Lists travel as %b: as text, psycopg would quote them value by value, in Python.
 _OPEN = """
 with asked as (
     select * from unnest(
-        %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::jsonb[], %s::jsonb[],
-        %s::jsonb[]
+        %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[]
     ) with ordinality as a (
         id, driver_id, idempotency_key, body_digest, asked_at, ask, operators, document, place
     )
 ), opened as (
     insert into trip (id, driver_id, idempotency_key, body_digest, asked_at, ask)
-    select id, driver_id, idempotency_key, body_digest, asked_at, ask from asked order by place
+    select id, driver_id, idempotency_key, body_digest, asked_at, ask::jsonb from asked order by place
     on conflict on constraint trip_asked_once do nothing
     returning id
 ), journaled as (
     insert into intent (trip_id, attempt, operators, document)
-    select id, 1, array(select jsonb_array_elements_text(operators)), document
+    select id, 1, array(select jsonb_array_elements_text(operators::jsonb)), document::jsonb
     from asked where id in (select id from opened)
 )
 select id from opened
@@ -42,7 +42,7 @@ select id from opened
 
 _DECIDE = """
 with proposed as (
-    select * from unnest(%s::text[], %s::integer[], %s::text[], %s::text[])
+    select * from unnest(%b::text[], %b::integer[], %b::text[], %b::text[])
         with ordinality as p (trip_id, attempt, verdict, by_operator, place)
 ), written as (
     insert into decision (trip_id, attempt, verdict, by_operator, decided_at)
@@ -64,7 +64,7 @@ select trip_id, attempt, verdict, by_operator from written
 
 _STANDING = """
 select trip_id, attempt, verdict, by_operator from decision
-where (trip_id, attempt) in (select * from unnest(%s::text[], %s::integer[]))
+where (trip_id, attempt) in (select * from unnest(%b::text[], %b::integer[]))
 """
 
 _NEXT = """
@@ -338,7 +338,7 @@ class HomeStore:
         kinds = ["decision" if isinstance(d.body, Decision) else "cancellation" for d in deliveries]
         await self._do(
             "delete from outbox where (operator_id, kind, trip_id, attempt) in "
-            "(select * from unnest(%s::text[], %s::text[], %s::text[], %s::integer[]))",
+            "(select * from unnest(%b::text[], %b::text[], %b::text[], %b::integer[]))",
             [d.operator_id for d in deliveries],
             kinds,
             [d.body.key.trip_id for d in deliveries],
