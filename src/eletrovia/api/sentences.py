@@ -384,6 +384,52 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "Only the trip's home operator may say that.",
         "Só a operadora da viagem pode dizer isso.",
     ),
+    "hold.malformed": (
+        "A hold names its charging point in plain text and a price that is a number.",
+        "Uma vaga traz o ponto de recarga em texto simples e um preço que seja um número.",
+    ),
+    "hold.too_much": (
+        "Energy, time and price are at most {allowed}.",
+        "Energia, tempo e preço são no máximo {allowed}.",
+    ),
+    "hold.key_out_of_range": (
+        "Attempt {attempt}, stop {stop}: no hold has such numbers.",
+        "Tentativa {attempt}, parada {stop}: nenhuma vaga tem tais números.",
+    ),
+    "hold.ticket_of_another": (
+        "The ticket belongs to another trip: {ticket}.",
+        "O bilhete é de outra viagem: {ticket}.",
+    ),
+    "hold.reply_malformed": ("The answer to a hold is malformed.", "A resposta a uma vaga está malformada."),
+    "hold.given_up": (
+        "The slot was given up before the driver came ({ended_by}).",
+        "A vaga foi liberada antes de o motorista chegar ({ended_by}).",
+    ),
+    "hold.failed": (
+        "The hold failed here; ask again soon.",
+        "A vaga falhou aqui; peça de novo daqui a pouco.",
+    ),
+    "ticket.zone_missing": ("A ticket's moment names its zone.", "O instante de um bilhete diz o fuso."),
+    "trip.id_malformed": (
+        "A trip's id is plain text of at most {longest} characters.",
+        "O id de uma viagem é texto simples de até {longest} caracteres.",
+    ),
+    "decision.stops_out_of_range": (
+        "Stops are numbered from 0 and fewer than {allowed}.",
+        "As paradas se numeram a partir de 0 e são menos de {allowed}.",
+    ),
+    "decision.not_yours": (
+        "An operator may only propose to release what it holds itself.",
+        "Uma operadora só pode propor liberar o que ela mesma segura.",
+    ),
+    "store.failed": (
+        "The database could not do it now: {reason}.",
+        "O banco de dados não conseguiu agora: {reason}.",
+    ),
+    "store.refused": (
+        "The database cannot keep that: {reason}.",
+        "O banco de dados não pode guardar isso: {reason}.",
+    ),
     "hold.negative": (
         "Energy, time and price cannot be negative.",
         "Energia, tempo e preço não podem ser negativos.",

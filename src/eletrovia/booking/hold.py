@@ -47,7 +47,7 @@ def moved(state: HoldState, verdict: Verdict) -> HoldState:
         raise Conflict("hold.decided_otherwise", state=state, verdict=verdict) from None
 
 
-MOST_STOPS: Final = 1000
+MOST_STOPS: Final = 100
 MOST_BUSY: Final = 500
 _MOST_ATTEMPTS: Final = 1_000_000
 _MOST: Final = 1_000_000_000

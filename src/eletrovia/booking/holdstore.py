@@ -13,6 +13,7 @@ from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Conflict, EletroviaError, NotFound, Unavailable
 from eletrovia.base.lane import Lane
 from eletrovia.base.window import Window
+from eletrovia.booking.apart import apart, connected
 from eletrovia.booking.decision import Decision
 from eletrovia.booking.hold import AttemptKey, HoldKey, HoldRequest, HoldState, Ticket, Verdict, moved
 from eletrovia.booking.ledger import Hold, Taken
@@ -111,8 +112,8 @@ class HoldStore:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._asked: Lane[_Asked, Taken] = Lane(self._take_all, most=128, in_flight=2)
-        self._told: Lane[_Told, Sequence[Hold]] = Lane(self._apply_all, most=128)
+        self._asked: Lane[_Asked, Taken] = Lane(apart(self._take_all), most=128, in_flight=2)
+        self._told: Lane[_Told, Sequence[Hold]] = Lane(apart(self._apply_all), most=128)
 
     async def close(self) -> None:
         await self._asked.close()
@@ -129,7 +130,9 @@ class HoldStore:
         for _ in range(_ROUNDS):
             try:
                 answers |= await self._take_round(asked, open_places)
-            except DeadlockDetected:
+            except Unavailable as failed:
+                if not isinstance(failed.__cause__, DeadlockDetected):
+                    raise
                 continue
             open_places = [place for place in open_places if place not in answers]
             if not open_places:
@@ -142,7 +145,7 @@ class HoldStore:
         requests = [asked[place].request for place in places]
         columns = take_columns(requests, [asked[place].received_at for place in places])
         keys, spans = columns[:4], columns[5]
-        async with self._store.connection() as connection:
+        async with connected(self._store) as connection:
             cursor = await connection.execute(TAKE, columns)
             put_down = {tuple(row) for row in await cursor.fetchall()}
             answers: dict[int, Taken] = {}
@@ -304,7 +307,7 @@ class HoldStore:
         return sorted(_window(row[6]) for row in rows)
 
     async def _all(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        async with self._store.connection() as connection:
+        async with connected(self._store) as connection:
             cursor = await connection.execute(statement, values, binary=True)
             return await cursor.fetchall()
 

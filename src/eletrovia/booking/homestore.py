@@ -12,6 +12,7 @@ import msgspec
 from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Conflict, EletroviaError, Invalid, NotFound
 from eletrovia.base.lane import Lane
+from eletrovia.booking.apart import apart, connected
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import AttemptKey, HoldReply, Verdict
 from eletrovia.booking.ledger import Delivery, Intent, Opening, Unfinished
@@ -100,9 +101,9 @@ class HomeStore:
         self._operator_id = operator_id
         self._store = store
         self._clock = clock
-        self._openings: Lane[Opening, Trip] = Lane(self._open_all, most=64, in_flight=2)
-        self._proposals: Lane[Proposal, Decision] = Lane(self._decide_all, most=128)
-        self._done: Lane[Delivery, None] = Lane(self._delivered_all, most=256)
+        self._openings: Lane[Opening, Trip] = Lane(apart(self._open_all), most=64, in_flight=2)
+        self._proposals: Lane[Proposal, Decision] = Lane(apart(self._decide_all), most=128)
+        self._done: Lane[Delivery, None] = Lane(apart(self._delivered_all), most=256)
 
     async def close(self) -> None:
         for lane in (self._openings, self._proposals, self._done):
@@ -124,7 +125,7 @@ class HomeStore:
             [_text(o.intent.operators) for o in openings],
             [_text(o.intent) for o in openings],
         ]
-        async with self._store.connection() as connection:
+        async with connected(self._store) as connection:
             cursor = await connection.execute(_OPEN, columns)
             opened = {row[0] for row in await cursor.fetchall()}
         answers: list[Trip | EletroviaError] = []
@@ -267,7 +268,7 @@ class HomeStore:
     async def _decide_all(self, proposals: Sequence[Proposal]) -> Sequence[Decision | EletroviaError]:
         keys = [[p.key.trip_id for p in proposals], [p.key.attempt for p in proposals]]
         columns = [*keys, [p.verdict.value for p in proposals], [p.by for p in proposals]]
-        async with self._store.connection() as connection:
+        async with connected(self._store) as connection:
             cursor = await connection.execute(_DECIDE, [*columns, self._clock.now()])
             standing = {AttemptKey(row[0], row[1]): row for row in await cursor.fetchall()}
             if len(standing) < len(proposals):
@@ -349,15 +350,15 @@ class HomeStore:
     # -- plain statements -----------------------------------------------------------------------------------
 
     async def _do(self, statement: str, *values: Any) -> None:
-        async with self._store.connection() as connection:
+        async with connected(self._store) as connection:
             await connection.execute(statement, values)
 
     async def _one(self, statement: str, *values: Any, **named: Any) -> Sequence[Any] | None:
-        async with self._store.connection() as connection:
+        async with connected(self._store) as connection:
             cursor = await connection.execute(statement, named or values)
             return await cursor.fetchone()
 
     async def _all(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        async with self._store.connection() as connection:
+        async with connected(self._store) as connection:
             cursor = await connection.execute(statement, values)
             return await cursor.fetchall()

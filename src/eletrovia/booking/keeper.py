@@ -88,6 +88,7 @@ class Keeper:
         self._changed = changed
         self._due: dict[_Asked, _Due] = {}
         self._undecided: Counter[str] = Counter()
+        self._overdue: Counter[str] = Counter()
         self._contests: dict[tuple[str, HoldKey], asyncio.Task[HoldReply]] = {}
         self._settling: dict[_Asked, asyncio.Task[None]] = {}
 
@@ -117,8 +118,17 @@ class Keeper:
             due.at_s = min(due.at_s, runs_out_s)
 
     def _word_came(self, asked: _Asked) -> None:
-        if self._due.pop(asked, None) is not None:
+        due = self._due.pop(asked, None)
+        if due is not None:
             self._undecided[asked[0]] -= 1
+            self._overdue[asked[0]] -= due.tries > 0
+
+    def _no_word(self, asked: _Asked, again_in_s: float) -> None:
+        due = self._due.get(asked)
+        if due is not None:  # else the home's own word came meanwhile
+            self._overdue[asked[0]] += due.tries == 0
+            due.tries += 1
+            due.at_s = self._clock.monotonic() + again_in_s
 
     async def run(self) -> None:
         """Settle overdue holds and give up no-shows, until cancelled."""
@@ -191,7 +201,10 @@ class Keeper:
             return "window_past"
         if request.window.starts_at - self._clock.now() > timedelta(seconds=self._rules.book_ahead_s):
             return "window_too_far"
-        if request.home != self.operator_id and self._undecided[request.home] >= self._rules.most_undecided:
+        if request.home != self.operator_id and (
+            self._undecided[request.home] >= self._rules.most_undecided
+            or self._overdue[request.home] >= self._rules.most_overdue
+        ):
             return "too_many_undecided"
         price = self._offer.price(request.evse_uid, request.energy_wh, request.charging_s)
         if price is None:
@@ -313,13 +326,11 @@ class Keeper:
             if due is not None:
                 await self._ask_home(asked)
         except Unavailable:
-            assert due is not None  # noqa: S101 - only asking raises it
-            due.tries += 1
-            due.at_s = self._clock.monotonic() + min(5.0, 0.25 * 2 ** min(due.tries, 5))
+            tries = due.tries if due is not None else 0
+            self._no_word(asked, min(5.0, 0.5 * 2 ** min(tries, 5)))
         except Exception as error:  # whatever it was, the hold is not settled yet
             _log.warning("hold.unsettled", home=asked[0], attempt=str(asked[1]), error=repr(error))
-            if due is not None:
-                due.at_s = self._clock.monotonic() + 5.0
+            self._no_word(asked, 5.0)
         finally:
             self._settling.pop(asked, None)
 

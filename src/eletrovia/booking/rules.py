@@ -12,7 +12,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     ``margin_s`` is how much time must be left on every hold when *confirmed* is proposed.
     ``absence_s`` is how long a trip that needs a silent operator waits for it to come back.
-    ``most_undecided`` attempts of one other home may be open here: nobody blocks stations without deciding.
+    ``most_undecided`` attempts of one other home may be open here, and ``most_overdue`` past their
+    time-to-live, which its register cannot say anything of: nobody blocks stations without ever deciding.
     A cancellation is free until ``cancel_free_s`` before the first window.
     """
 
@@ -30,4 +31,5 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     settle_every_s: float = 0.25
     most_window_s: int = 24 * 3600
     book_ahead_s: int = 400 * 24 * 3600
-    most_undecided: int = 5000
+    most_undecided: int = 200_000
+    most_overdue: int = 500

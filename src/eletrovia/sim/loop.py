@@ -61,5 +61,6 @@ def run_virtual(main: Coroutine[Any, Any, Answer], loop: VirtualLoop) -> Answer:
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left:  # gathering nothing would look for a loop of its own
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
