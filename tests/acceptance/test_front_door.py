@@ -67,6 +67,7 @@ async def test_the_same_key_at_the_same_moment_is_one_trip(city: Any) -> None:
         ({**WAY, "destination": "Manaus"}, 422, "trip.no_way"),  # no stations out there
         ({**WAY, "soc": 1.5}, 422, "trip.soc_out_of_range"),
         ({**WAY, "departs_at": "2020-01-01T00:00:00Z"}, 422, "trip.departure_past"),
+        ({**WAY, "departs_at": "9999-12-31T23:59:59-14:00"}, 422, "trip.departure_too_far"),
         ({**WAY, "origin": {"lat": 123, "lon": 0}}, 422, None),
         ({"origin": "Recife"}, 422, None),
         ({**WAY, "sock": 1}, 422, None),

@@ -7,9 +7,11 @@ import asyncio
 import msgspec
 import structlog
 
+from eletrovia.api.body import decode_strictly
 from eletrovia.api.desks import TripDesk
+from eletrovia.api.wanted import KEY, TripWanted
 from eletrovia.base.errors import EletroviaError, Invalid
-from eletrovia.booking.trip import Trip, TripAsk
+from eletrovia.booking.trip import Trip
 from eletrovia.bus.bus import Bus
 from eletrovia.bus.durable import Durable
 from eletrovia.people.people import People
@@ -18,16 +20,18 @@ _log = structlog.get_logger(__name__)
 
 STREAM = "TRIPS"
 _WAIT_S = 30.0
+_WANTED = msgspec.json.Decoder(TripWanted)
 
 
 class TripRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a car sends. ``token`` is the driver's access token; ``reference`` comes back in the reply.
 
+    ``ask`` is a ``TripWanted``, read only after the token, so that what is wrong in it can be answered.
     ``idempotency_key`` left out: every message is a request of its own, even the same one again.
     """
 
     token: str
-    ask: TripAsk
+    ask: msgspec.Raw
     book: bool = True
     reference: str = ""
     idempotency_key: str = ""
@@ -79,13 +83,14 @@ class TripsOverMqtt:
         reference = request.reference[:200]
         key = request.idempotency_key or own_key
         try:
-            if len(key) > 200:
-                raise Invalid("trip.idempotency_key_malformed", longest=200)
+            if not KEY.fullmatch(key):
+                raise Invalid("trip.idempotency_key_malformed")
+            wanted: TripWanted = decode_strictly(_WANTED, request.ask)
             if not request.book:
-                ways = await self._desk.plan(request.ask)
+                ways = await self._desk.plan(wanted.ask())
                 return TripReply(reference=reference, itineraries=tuple(ways))
             trip = await self._desk.book(
-                request.ask, driver_id=account_id, idempotency_key=key, wait_s=_WAIT_S
+                wanted.ask(), driver_id=account_id, idempotency_key=key, wait_s=_WAIT_S
             )
             return TripReply(reference=reference, trip=trip)
         except EletroviaError as error:

@@ -176,6 +176,10 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "O número de tentativas é no mínimo 1, não {attempts}.",
     ),
     "trip.departure_past": ("The departure {departs_at} is past.", "A partida {departs_at} já passou."),
+    "trip.departure_too_far": (
+        "The departure {departs_at} is more than {allowed_days} days ahead.",
+        "A partida {departs_at} está a mais de {allowed_days} dias daqui.",
+    ),
     "trip.currencies_differ": (
         "The stops are sold in several currencies: {currencies}.",
         "As paradas são vendidas em moedas diferentes: {currencies}.",

@@ -32,6 +32,7 @@ from eletrovia.planning.vehicle import Vehicle
 _FIELDS_KEPT = 32
 _LONGEST_S = 4 * 86_400  # every charge starts within two days, and no owner sells a window of more than one
 _LATE = timedelta(minutes=5)  # a departure this far back is a clock that differs, not a wish
+_AHEAD = timedelta(days=365)  # well inside what owners sell: ``Rules.book_ahead_s``
 
 
 class Margins(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +89,8 @@ class RoadPlanner:
         """Ways for the trip, best first.
 
         Raises: NotFound for a place or a vehicle; Invalid("trip.no_way") where no battery gets there, and
-        Conflict("trip.no_way") where all that could be used is taken; Invalid for a departure in the past.
+        Conflict("trip.no_way") where all that could be used is taken; Invalid for a departure in the past, or
+        more than a year ahead.
         """
         origin, destination = self._place(ask.origin), self._place(ask.destination)
         vehicle = self._vehicle(ask.vehicle)
@@ -135,6 +137,10 @@ class RoadPlanner:
         departs_at = ask.departs_at or now
         if departs_at < now - _LATE:
             raise Invalid("trip.departure_past", departs_at=departs_at.isoformat(), now=now.isoformat())
+        if departs_at - now > _AHEAD:
+            raise Invalid(
+                "trip.departure_too_far", departs_at=departs_at.isoformat(), allowed_days=_AHEAD.days
+            )
         return math.ceil(max(departs_at, now).timestamp())
 
     def _busy(self, ground: _Ground, departs_at: int) -> dict[tuple[int, int], tuple[Span, ...]]:

@@ -21,11 +21,11 @@ from prometheus_client import CollectorRegistry
 
 from eletrovia.api.app import create_app
 from eletrovia.api.desks import OperatorCard, Reach
-from eletrovia.base.rng import Rng
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.errors import Conflict, Unavailable
 from eletrovia.base.geo import Point
 from eletrovia.base.ids import Ids, new_secret
+from eletrovia.base.rng import Rng
 from eletrovia.base.window import Window
 from eletrovia.booking.board import Board
 from eletrovia.booking.desk import Desk
@@ -145,7 +145,7 @@ class Operator:
         self.planner = OneEvsePlanner()
         self.stations = Stations(OWN, self.clock)
         self.board = Board()
-        rules = Rules(attempts=2, deadline_s=5.0)
+        rules = Rules(attempts=2, deadline_s=5.0, book_ahead_s=100 * 366 * 86_400)
         ledger = MemoryLedger(OWN)
         register = LedgerRegister(OWN, ledger)
         partner = Switchboard(OWN, register, Nobody())

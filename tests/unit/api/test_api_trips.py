@@ -183,13 +183,15 @@ async def test_trips_come_in_pages(operator: Any, trip: dict[str, Any]) -> None:
     assert seen == [one["id"] for one in reversed(made)]
 
 
+CAR = {"id": "mine", "name": "Mine", "battery_wh": 40000, "consumption_wh_per_km": 140,
+       "dc_curve": [{"soc": 0, "power_w": 50000}], "connectors": ["IEC_62196_T2_COMBO"]}  # fmt: skip
+
+
 async def test_a_vehicle_is_an_id_or_a_description_and_a_place_a_name_or_a_point(
     operator: Any, trip: dict[str, Any]
 ) -> None:
     headers = await operator.driver()
-    car = {"id": "mine", "name": "Mine", "battery_wh": 40000, "consumption_wh_per_km": 140,
-           "dc_curve": [{"soc": 0, "power_w": 50000}], "connectors": ["IEC_62196_T2_COMBO"]}  # fmt: skip
-    wanted = {**trip, "vehicle": car, "origin": {"lat": -7.1, "lon": -34.9}}
+    wanted = {**trip, "vehicle": CAR, "origin": {"lat": -7.1, "lon": -34.9}}
     assert (await operator.ask("POST", f"{TRIPS}/plan", json=wanted, headers=headers))[0] == 200
     asked = operator.planner.asked[-1]
     assert isinstance(asked.vehicle, Vehicle)
@@ -215,6 +217,18 @@ async def test_a_vehicle_is_an_id_or_a_description_and_a_place_a_name_or_a_point
         ({"departs_at": "2030-03-01T08:00:00"}, "trip.departure_without_zone", None),
         ({"origin": {"lat": 91, "lon": 0}}, "point.off_globe", None),
         ({"origin": "a\x00b"}, "body.nul_character", None),
+        ({"attempts": 10**18}, "body.wrong_type", "attempts"),
+        ({"vehicle": CAR | {"fixed_charge_s": -1000}}, "body.wrong_type", "vehicle.fixed_charge_s"),
+        ({"vehicle": CAR | {"fixed_charge_s": 10**9}}, "body.wrong_type", "vehicle.fixed_charge_s"),
+        ({"vehicle": CAR | {"battery_wh": 1e300}}, "body.wrong_type", "vehicle.battery_wh"),
+        ({"vehicle": CAR | {"consumption_wh_per_km": 1e-9}}, "body.wrong_type",
+         "vehicle.consumption_wh_per_km"),
+        ({"vehicle": CAR | {"dc_curve": [{"soc": 0, "power_w": 1e-9}]}}, "body.wrong_type",
+         "vehicle.dc_curve[0].power_w"),
+        ({"vehicle": CAR | {"dc_curve": [{"soc": n / 200, "power_w": 5e4} for n in range(200)]}},
+         "body.wrong_type", "vehicle.dc_curve"),
+        ({"vehicle": CAR | {"name": "n" * 101}}, "body.wrong_type", "vehicle.name"),
+        ({"vehicle": CAR | {"handling_s": 10**6}}, "body.wrong_type", "vehicle.handling_s"),
     ],
 )
 async def test_what_is_wrong_in_a_body_is_named(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, delete, get, post
@@ -14,41 +13,12 @@ from eletrovia.api.auth import Asked, signed_in
 from eletrovia.api.desks import TripDesk
 from eletrovia.api.documented import SIGNED_IN, example, problems
 from eletrovia.api.problems import problem_response
+from eletrovia.api.wanted import KEY, TripWanted
 from eletrovia.base.errors import Conflict, Invalid, NotFound
-from eletrovia.base.geo import Point
-from eletrovia.booking.trip import Itinerary, Trip, TripAsk, TripState
+from eletrovia.booking.trip import Itinerary, Trip, TripState
 from eletrovia.people.account import Who
 from eletrovia.people.people import People
 from eletrovia.planning.plan import Objective
-from eletrovia.planning.vehicle import CurvePoint, Vehicle
-
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_KEY: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
-
-
-class PointAsked(Point, frozen=True, forbid_unknown_fields=True):
-    """A place by latitude and longitude in degrees."""
-
-
-class CurvePointAsked(CurvePoint, frozen=True, forbid_unknown_fields=True):
-    """Power in watts at a state of charge, 0…1."""
-
-
-class VehicleAsked(Vehicle, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A car described in full, instead of a catalogue's id."""
-
-    dc_curve: tuple[CurvePointAsked, ...] = ()
-
-
-class TripWanted(TripAsk, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a driver asks for. Places are names or points; the vehicle is a catalogue id or a description."""
-
-    origin: Name | PointAsked
-    destination: Name | PointAsked
-    vehicle: Name | VehicleAsked = "demo-compact"
-
-    def ask(self) -> TripAsk:
-        return TripAsk(**msgspec.structs.asdict(self))
 
 
 class Plans(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +168,7 @@ def trips(desk: TripDesk, people: People) -> Router:
 def _checked(key: str | None) -> str:
     if key is None:
         raise Invalid("trip.idempotency_key_missing")
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         raise Invalid("trip.idempotency_key_malformed")
     return key
 
