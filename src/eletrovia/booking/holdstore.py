@@ -55,8 +55,12 @@ _IN_THE_WAY = """
 select a.place, h.trip_id, h.attempt, h.home, h.state, h.ticket_asked_at, h.during
 from unnest(%b::text[], %b::tstzrange[]) with ordinality as a (evse_uid, during, place)
 cross join lateral (select hashtextextended(a.evse_uid, 0) >> 1 as evse_key) as k
-join hold h on int8range(h.evse_key, h.evse_key, '[]') && int8range(k.evse_key, k.evse_key, '[]')
-           and h.during && a.during and h.state <> 'released' and h.ended_by is null
+cross join lateral (
+    select * from hold
+    where int8range(hold.evse_key, hold.evse_key, '[]') && int8range(k.evse_key, k.evse_key, '[]')
+      and hold.during && a.during and state <> 'released' and ended_by is null
+    offset 0  -- one look into the index for each window, whatever the planner thinks of how many there are
+) as h
 order by a.place, h.ticket_asked_at, h.trip_id
 """
 
