@@ -20,6 +20,7 @@ _log = structlog.get_logger(__name__)
 
 STREAM = "TRIPS"
 _WAIT_S = 30.0
+_ENCODER = msgspec.json.Encoder(enc_hook=str)  # facts may hold what JSON has no word for
 _WANTED = msgspec.json.Decoder(TripWanted)
 
 
@@ -71,13 +72,14 @@ class TripsOverMqtt:
         try:
             request = msgspec.json.decode(payload, type=TripRequest)
             who = self._people.authenticate(request.token)
-        except (msgspec.MsgspecError, UnicodeDecodeError, EletroviaError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError, EletroviaError) as error:
+            # Whatever a payload does to its reader: raised, it would come again for ever.
             # Nobody to tell: without a good token there is no topic that is surely the asker's.
             _log.info("mqtt.request_refused", error=str(error)[:200])
             return
         made_at = (await self._durable).made_at
         reply = await self._answer(request, who.account_id, f"mqtt-{made_at}-{sequence}")
-        await self._bus.publish(f"trips/reply/{who.account_id}", msgspec.json.encode(reply))
+        await self._bus.publish(f"trips/reply/{who.account_id}", _ENCODER.encode(reply))
 
     async def _answer(self, request: TripRequest, account_id: str, own_key: str) -> TripReply:
         reference = request.reference[:200]
