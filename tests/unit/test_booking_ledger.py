@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from eletrovia.store.pool import Store
 
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.errors import Conflict, Invalid, NotFound
@@ -24,6 +23,7 @@ from eletrovia.booking.ledger import Delivery, Intent, Opening
 from eletrovia.booking.partner import Arrival, Cancellation
 from eletrovia.booking.trip import Itinerary, Place, Setback, Stop, Trip, TripAsk, TripState
 from eletrovia.sim.ledger import MemoryLedger
+from eletrovia.store.pool import Store
 
 HOME = "BR*CAR"
 OTHER = "BR*MAN"
@@ -209,8 +209,10 @@ async def test_attempts_follow_each_other(ledger: Ledgers) -> None:
 
 async def test_a_failed_trip_says_why_and_what_else_there_was(ledger: Ledgers) -> None:
     await ledger.home.open_trip(opening())
-    await ledger.home.decide(says(Verdict.RELEASED))
     why = Setback(code="trip.taken", facts={"attempts": 1})
+    standing = await ledger.home.fail("t1", why, ())
+    assert standing.state is TripState.PENDING, "its attempt may still be confirmed"
+    await ledger.home.decide(says(Verdict.RELEASED))
     failed = await ledger.home.fail("t1", why, (itinerary(OTHER),))
     assert (failed.state, failed.setback, failed.itinerary) == (TripState.FAILED, why, None)
     assert failed.alternatives == (itinerary(OTHER),)

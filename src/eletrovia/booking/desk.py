@@ -298,7 +298,7 @@ class Desk:
                 await _insist(partial(self._ledger.next_attempt, following))
             except Conflict:  # somebody carried it on already: what stands is the answer
                 self._hide(following)
-                trip = await self.trip(trip.id)
+                trip = await _insist(partial(self.trip, trip.id))
                 break
             self._observer.passed(Step.JOURNALED)
             intent, verdict = following, None

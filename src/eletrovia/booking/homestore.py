@@ -177,7 +177,8 @@ class HomeStore:
     async def fail(self, trip_id: str, setback: Setback, alternatives: tuple[Itinerary, ...]) -> Trip:
         await self._do(
             "update trip set state = 'failed', setback = %s, alternatives = %s "
-            "where id = %s and state = 'pending'",
+            "where id = %s and state = 'pending' and exists (select from decision d "
+            "where d.trip_id = trip.id and d.attempt = trip.attempt and d.verdict = 'released')",
             _text(setback),
             _text(alternatives),
             trip_id,

@@ -220,7 +220,8 @@ class Keeper:
                 return None
             case HoldState.RELEASED:
                 return HoldReply(key=request.key, outcome=Outcome.REFUSED, reason="released")
-            case HoldState.HELD if taken.fresh:
+            # Taken now, or before without our hearing of it.
+            case HoldState.HELD if taken.fresh or (request.home, request.key.attempt_key) not in self._due:
                 self._observer.passed(Step.HOLD_TAKEN)
                 self._board.hold(self._evse(request), request.key, request.window)
                 self._changed(request.evse_uid)
@@ -276,14 +277,18 @@ class Keeper:
 
     async def _applied(self, home: str, decision: Decision) -> EletroviaError | None:
         try:
-            holds = await self._ledger.apply(home, decision, self._clock.now())
+            await self._carry_out(home, decision)
         except EletroviaError as error:
             return error
-        self._word_came((home, decision.key))
-        if decision.verdict is Verdict.RELEASED:
-            self._freed(holds)
-        self._observer.passed(Step.APPLIED)
         return None
+
+    async def _carry_out(self, home: str, decision: Decision) -> Sequence[Hold]:
+        holds = await self._ledger.apply(home, decision, self._clock.now())
+        self._word_came((home, decision.key))
+        released = decision.verdict is Verdict.RELEASED
+        self._freed([hold for hold in holds if released or hold.ended_by is not None])
+        self._observer.passed(Step.APPLIED)
+        return holds
 
     async def cancel(self, caller: str, cancellations: Sequence[Cancellation]) -> list[EletroviaError | None]:
         """Free the windows of trips that their home cancelled."""
@@ -292,14 +297,13 @@ class Keeper:
     async def _cancelled(self, caller: str, cancellation: Cancellation) -> EletroviaError | None:
         if cancellation.home != caller:
             return Denied("hold.not_the_home", home=cancellation.home)
-        # Only what was confirmed is called off, and this news may have overtaken that one.
-        failed = await self._applied(caller, _confirmed(cancellation.key, caller))
-        if failed is not None:
-            return failed
         try:
-            self._freed(await self._ledger.free(cancellation))
+            # Only what was confirmed is called off, and this news may have overtaken that one.
+            holds = await self._carry_out(caller, _confirmed(cancellation.key, caller))
+            await self._ledger.free(cancellation)
         except EletroviaError as error:
             return error
+        self._freed(holds)  # all of them: an earlier answer to the same may have been lost
         return None
 
     async def arrive(self, caller: str, arrivals: Sequence[Arrival]) -> list[EletroviaError | None]:
@@ -309,10 +313,8 @@ class Keeper:
     async def _arrived(self, caller: str, arrival: Arrival) -> EletroviaError | None:
         if arrival.home != caller:
             return Denied("hold.not_the_home", home=arrival.home)
-        failed = await self._applied(caller, _confirmed(arrival.key.attempt_key, caller))
-        if failed is not None:
-            return failed
         try:
+            await self._carry_out(caller, _confirmed(arrival.key.attempt_key, caller))
             await self._ledger.arrive(arrival)
         except EletroviaError as error:
             return error
@@ -340,9 +342,7 @@ class Keeper:
         decision = await self._homes.propose(
             home, Proposal(key=key, verdict=Verdict.RELEASED, by=self.operator_id)
         )
-        failed = await self._applied(home, decision)
-        if failed is not None:
-            raise failed
+        await self._carry_out(home, decision)
 
     async def _sweep(self) -> None:
         now = self._clock.now()

@@ -122,7 +122,9 @@ class HomeLedger(Protocol):
         """Keep who stood in the way of which stop."""
         ...
 
-    async def fail(self, trip_id: str, setback: Setback, alternatives: tuple[Itinerary, ...]) -> Trip: ...
+    async def fail(self, trip_id: str, setback: Setback, alternatives: tuple[Itinerary, ...]) -> Trip:
+        """The trip as it stands now: failed, unless its present attempt may still be confirmed, or was."""
+        ...
 
     async def cancel_trip(self, trip_id: str, cancelled_at: datetime, fee: Decimal) -> Trip:
         """Raises: NotFound, Conflict("trip.not_confirmed")."""

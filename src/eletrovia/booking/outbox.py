@@ -17,6 +17,7 @@ from eletrovia.booking.partner import Partner
 
 _log = structlog.get_logger(__name__)
 
+_MANY = 20_000  # with so many under way, a look for those that were missed can wait
 _AT_ONCE = 64  # deliveries under way to one operator; the rest wait their turn
 
 
@@ -46,7 +47,8 @@ class Outbox:
 
         A push is missed where the ledger's answer was lost on its way, or whoever waited for it gave up.
         """
-        self.push(await self._ledger.deliveries())
+        if len(self._under_way) < _MANY:
+            self.push(await self._ledger.deliveries())
 
     def push(self, deliveries: Iterable[Delivery]) -> None:
         """Deliver soon; the ledger has them already, so nothing is lost if we are."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import combinations
 
+from eletrovia.booking.board import merged, span
 from eletrovia.booking.hold import AttemptKey, HoldKey, HoldReply, HoldRequest, HoldState, Outcome, Verdict
 from eletrovia.booking.ledger import Hold
 from eletrovia.booking.trip import Trip, TripState
+from eletrovia.planning.plan import Span
 from eletrovia.sim.ledger import MemoryLedger
 
 
@@ -83,6 +86,19 @@ class Check:
                 same = one.request.evse_uid == other.request.evse_uid
                 if same and one.request.window.overlaps(other.request.window):
                     raise Broken(f"I4: {operator_id} promised twice: {one.request.key}, {other.request.key}")
+
+    def shown(self, operator_id: str, evse_uid: str, shown: Sequence[Span], now: datetime) -> None:
+        """What an owner tells its partners is taken, is taken, and nothing else."""
+        taken = merged(
+            span(hold.request.window)
+            for hold in self._ledgers[operator_id].holds.values()
+            if hold.request.evse_uid == evse_uid
+            and hold.state is not HoldState.RELEASED
+            and hold.ended_by is None
+            and hold.request.window.ends_at > now
+        )
+        if tuple(shown) != taken:
+            raise Broken(f"board: {operator_id} shows {shown} on {evse_uid}, taken is {taken}")
 
     def _told_is_true(self, trip: Trip, began_before: datetime) -> None:
         decisions = self._ledgers[trip.home].decisions

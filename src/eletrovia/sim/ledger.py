@@ -104,7 +104,8 @@ class MemoryLedger:
 
     async def fail(self, trip_id: str, setback: Setback, alternatives: tuple[Itinerary, ...]) -> Trip:
         trip = self.trips_by_id[trip_id]
-        if trip.state is TripState.PENDING:
+        last = self.decisions.get(AttemptKey(trip_id, trip.attempt))
+        if trip.state is TripState.PENDING and last is not None and last.verdict is Verdict.RELEASED:
             trip = replace(
                 trip, state=TripState.FAILED, itinerary=None, setback=setback, alternatives=alternatives
             )

@@ -123,7 +123,7 @@ class Incarnation:
         self.tasks: list[asyncio.Task[Any]] = []
         draw = world.rng.stream(f"{operator_id}/{number}")
         ledger: Any = Crashing(world.ledgers[operator_id], self, draw)
-        board = Board()
+        self.board = board = Board()
         self.register = LedgerRegister(operator_id, ledger)
         partner = Watched(operator_id, self.register, Wire(world, self, draw), world.check)
         self.keeper = Keeper(
@@ -339,6 +339,11 @@ class World:
         # A sweep comes every ten seconds; what is due for longer must have been swept.
         grace = timedelta(seconds=RULES.no_show_grace_s + 15)
         self.check.at_peace(began_before=self.clock.now() - grace)
+        for operator_id in self.operator_ids:
+            board = self.alive(operator_id).board
+            for evse_uid in self.evses:
+                shown = board.own(EvseRef(operator_id, evse_uid))
+                self.check.shown(operator_id, evse_uid, shown, self.clock.now())
         trips = []
         for answer in told:
             if isinstance(answer, Trip):
