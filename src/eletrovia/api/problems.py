@@ -36,7 +36,7 @@ STATUS_BY_CODE: Final = {
 }
 
 # Denied because nobody knows yet who asks, not because of who it is: 401, with a challenge.
-UNKNOWN_WHO: Final = ("token.", "login.", "federation.denied")
+UNKNOWN_WHO: Final = ("token.", "login.")
 
 OUR_OWN: Final = ("store.", "bus.", "config.", "lane.")
 """Errors whose facts tell of this machine, its addresses and folders: for the log, not for whoever asks."""
@@ -121,7 +121,8 @@ def problem_response(
         )
         headers["www-authenticate"] = f'Bearer realm="eletrovia"{told}'
     elif status in (429, 503):
-        headers["retry-after"] = str(error.facts.get("retry_after_s", RETRY_AFTER_S))
+        asked_s = error.facts.get("retry_after_s")  # a partner's fact may be anything, a header may not
+        headers["retry-after"] = str(asked_s if isinstance(asked_s, int) else RETRY_AFTER_S)
     request.scope["state"]["problem"] = error.code
     return Response(
         # Facts may hold anything an error was given; what JSON has no word for is written out.

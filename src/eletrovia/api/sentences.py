@@ -297,6 +297,10 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "The operator at {url} refused us; the registration token may be used up.",
         "A operadora em {url} nos recusou; o token de registro pode já ter sido usado.",
     ),
+    "operator.refused": (
+        "The other operator refused, and did not say why in words that we know.",
+        "A outra operadora recusou e não disse o motivo em palavras que conhecemos.",
+    ),
     "operator.already_partner": ("{operator_id} is a partner already.", "{operator_id} já é parceira."),
     "operator.is_ourselves": (
         "{operator_id} is this operator itself.",

@@ -85,7 +85,8 @@ class Handshake:
             ):
                 status = response.status
                 body = await whole(response, _MOST_OCTETS)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            # ValueError: an address or a token that looked well and cannot be sent after all.
             raise Unavailable("operator.unreachable", url=url, reason=type(error).__name__) from error
         if status == 401:
             raise Denied("federation.denied", url=url)

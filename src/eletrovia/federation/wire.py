@@ -6,6 +6,7 @@ Every POST carries a batch, ``{"requests": [...]}``, and is answered item by ite
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
@@ -57,6 +58,11 @@ _KIND_BY_STATUS: Final[dict[int, type[EletroviaError]]] = {
 }
 
 
+_CODE: Final = re.compile(r"[a-z_]{1,40}(\.[a-z_]{1,40}){0,2}")
+_OURS_ALONE: Final = ("token.", "login.", "store.", "bus.", "config.", "lane.", "internal")
+_MOST_FACTS_OCTETS: Final = 1 << 14
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """An error on its way to another operator: a problem document (RFC 9457), whole or for one item."""
 
@@ -74,9 +80,15 @@ def problem_of(error: EletroviaError) -> Problem:
 
 
 def error_of(problem: Problem) -> EletroviaError:
-    """The error that ``problem`` was; a status nobody agreed on counts as no answer."""
+    """The error that ``problem`` was; a status nobody agreed on counts as no answer.
+
+    It goes on to drivers, so it may be neither as long as a partner likes nor look like one of our own.
+    """
     kind = _KIND_BY_STATUS.get(problem.status, Unavailable)
-    return kind(problem.code, **{k: v for k, v in problem.facts.items() if k not in ("self", "code")})
+    if _CODE.fullmatch(problem.code) is None or problem.code.startswith(_OURS_ALONE):
+        return kind("operator.refused")
+    facts = {k: v for k, v in problem.facts.items() if k not in ("self", "code")}
+    return kind(problem.code, **(facts if len(encode(facts)) <= _MOST_FACTS_OCTETS else {}))
 
 
 class Asked(msgspec.Struct, Generic[Item], frozen=True):

@@ -13,7 +13,7 @@ import pytest
 import eletrovia
 from eletrovia.api.problems import language_of
 from eletrovia.api.sentences import KINDS, SENTENCES, sentence
-from eletrovia.base.errors import Unavailable
+from eletrovia.base.errors import Denied, Overloaded, Unavailable
 from eletrovia.people.account import Language
 
 DRIVERS = "/api/v1/drivers"
@@ -126,6 +126,27 @@ async def test_brazilians_read_portuguese(operator: Any) -> None:
 )  # fmt: skip
 def test_the_language_liked_best(accept: str, language: str) -> None:
     assert language_of(accept) == language
+
+
+@pytest.mark.parametrize("asked", ["1\r\nSet-Cookie: a=b", None, 2.5, [3]])
+async def test_what_a_partner_says_never_becomes_a_header(
+    operator: Any, trip: dict[str, Any], asked: object
+) -> None:
+    operator.planner.surprise = Overloaded("hold.busy", retry_after_s=asked)
+    headers = await operator.driver()
+    status, _, response = await operator.ask("POST", "/api/v1/trips/plan", json=trip, headers=headers)
+    assert (status, response.headers["retry-after"]) == (429, "1")
+    assert "set-cookie" not in response.headers
+
+
+async def test_a_partner_that_does_not_know_us_is_not_the_drivers_fault(
+    operator: Any, trip: dict[str, Any]
+) -> None:
+    operator.planner.surprise = Denied("federation.denied", operator_id="BR*MAN")
+    headers = await operator.driver()
+    status, _, response = await operator.ask("POST", "/api/v1/trips/plan", json=trip, headers=headers)
+    assert status == 403, "401 would make every client log in again"
+    assert "www-authenticate" not in response.headers
 
 
 async def test_a_surprise_is_an_incident_and_tells_no_more(
