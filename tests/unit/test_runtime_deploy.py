@@ -19,7 +19,8 @@ from eletrovia.bus.binary import find_binary
 from eletrovia.bus.embedded import EmbeddedNats
 from eletrovia.bus.layout import BusPorts
 from eletrovia.runtime.config import TYPES, load
-from eletrovia.runtime.operator import Operator, opened
+from eletrovia.runtime.operator import Operator
+from eletrovia.runtime.server import opened
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a good and long one"

@@ -42,7 +42,7 @@ def serve(
     terminal.set_flag("operator.name", name, "--name")
     settings = terminal.config
 
-    from eletrovia.runtime import logs, operator
+    from eletrovia.runtime import logs, server
 
     logs.set_up(settings.log)
-    run_to_end(operator.serve(settings))
+    run_to_end(server.serve(settings))

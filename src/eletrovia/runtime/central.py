@@ -25,8 +25,9 @@ from eletrovia.planning.gazetteer import Gazetteer
 from eletrovia.planning.plane import PlaneRoads
 from eletrovia.planning.search import warm_up
 from eletrovia.runtime.config import Config, with_values
-from eletrovia.runtime.operator import Operator, http_server, listen, serve
+from eletrovia.runtime.operator import Operator
 from eletrovia.runtime.secret import kept_secret
+from eletrovia.runtime.server import http_server, listen, serve
 from eletrovia.runtime.world import World
 
 _YEARS_S = 10 * 365 * 86_400.0

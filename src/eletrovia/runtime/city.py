@@ -16,7 +16,7 @@ from eletrovia.charging.demo import DEMO_OPERATORS, demo_network
 from eletrovia.charging.location import plain
 from eletrovia.runtime.config import Config
 from eletrovia.runtime.fleet import Fleet, Member, only_one
-from eletrovia.runtime.operator import StaffLogin
+from eletrovia.runtime.login import StaffLogin
 from eletrovia.runtime.secret import write_private
 from eletrovia.runtime.staff import Staff, staff_login
 

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from eletrovia.base.errors import Unavailable
-from eletrovia.runtime.operator import STAFF_FILE, StaffLogin
+from eletrovia.runtime.login import STAFF_FILE, StaffLogin
 
 
 def staff_login(folder: Path) -> StaffLogin:
