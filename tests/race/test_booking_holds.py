@@ -122,6 +122,7 @@ async def test_rival_registers_agree(database_url: str) -> None:
             store = await stack.enter_async_context(await Store.open(database_url, size=4))
             home = HomeStore(HOME, store, SystemClock())
             stack.push_async_callback(home.close)
+            await home.decision(AttemptKey("warm", 1))  # connected: else the first to be is alone for a while
             rivals.append(home)
         # More than one batch each, begun at different places: nobody is first everywhere.
         keys = [AttemptKey(f"t{number}", 1) for number in range(800)]
