@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import msgspec
 import nats
 import nats.errors
 import pytest
@@ -347,6 +348,17 @@ async def test_a_lifetime_makes_clients_knock_again(city: City) -> None:
         async with city.client("ana") as ana:
             assert await hung_up_on(ana)
     assert city.callout.counts["let_in"] == 1
+
+
+async def test_a_grant_may_end_sooner_than_others(city: City) -> None:
+    city.know_driver("bia")
+    secret, grant = city.known["bia"]
+    city.known["bia"] = (secret, msgspec.structs.replace(grant, lifetime_s=1))
+    async with city.client("ana") as ana:
+        with contextlib.suppress(aiomqtt.MqttError):
+            async with city.client("bia") as bia:
+                assert await hung_up_on(bia)
+        await ana.subscribe("trips/reply/ana", timeout=5)
 
 
 async def test_the_callout_goes_on_after_the_broker_was_killed(city: City) -> None:

@@ -38,12 +38,14 @@ _REMEMBERED = 200_000
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What a client may do, in NATS subjects: ``topic.subjects_of`` makes them from MQTT filters.
 
-    Shape: an empty tuple grants nothing. ``name`` is whom to ``expel`` later.
+    Shape: an empty tuple grants nothing. ``name`` is whom to ``expel`` later; ``lifetime_s`` how long until
+    the client has to knock again, where its credential does not last for good.
     """
 
     name: str
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
+    lifetime_s: int | None = None
 
 
 class Knocker(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +176,7 @@ class Callout:
                     account=self._access.account,
                     seed=seed,
                     now=now,
-                    lifetime_s=self._lifetime_s,
+                    lifetime_s=grant.lifetime_s or self._lifetime_s,
                 )
             await message.respond(answer)
         except Denied as problem:

@@ -42,7 +42,7 @@ from eletrovia.federation.live import LivePublisher, partner_grant
 from eletrovia.federation.server import router as federation_router
 from eletrovia.federation.wire import Card
 from eletrovia.people.people import People
-from eletrovia.people.token import AccessTokens
+from eletrovia.people.token import ACCESS_TTL, AccessTokens
 from eletrovia.runtime.config import Config
 from eletrovia.runtime.metrics import BookingMetrics
 from eletrovia.runtime.world import CarModels, PlaceNames, World
@@ -207,6 +207,7 @@ class Operator:
             name=who.account_id,
             publish=("trips.request",),
             subscribe=(f"trips.reply.{who.account_id}",),
+            lifetime_s=int(ACCESS_TTL.total_seconds()),  # or whoever came in once would listen for good
         )
 
     # -- life -------------------------------------------------------------------------------------------
