@@ -192,11 +192,14 @@ class RunningCity:
         }
         confirmed_stops: dict[tuple[str, str, int], set[int]] = {}
         holds = 0
+        blocking: set[tuple[str, str]] = set()
         for operator_id in OPERATORS:
-            for home, trip, attempt, stop, state in await self.sql(
-                operator_id, "select home, trip_id, attempt, stop, state from hold"
+            for home, trip, attempt, stop, state, ended_by in await self.sql(
+                operator_id, "select home, trip_id, attempt, stop, state, ended_by from hold"
             ):
                 holds += 1
+                if state == "confirmed" and ended_by is None:
+                    blocking.add((home, trip))
                 assert decisions.get((home, trip, attempt)) == state, f"I2: {trip}/{attempt}/{stop} {state}"
                 if state == "confirmed":
                     confirmed_stops.setdefault((home, trip, attempt), set()).add(stop)
@@ -223,6 +226,7 @@ class RunningCity:
                    join intent on intent.trip_id = trip.id and intent.attempt = trip.attempt""",
             ):
                 trips += 1
+                assert state != "cancelled" or (home, trip) not in blocking, f"{trip} is off, yet blocks"
                 got = confirmed_stops.get((home, trip, attempt), set())
                 if state in ("confirmed", "cancelled"):
                     assert got == set(range(stops)), f"I3: {trip} is {state} with {got} of {stops}"

@@ -34,3 +34,17 @@ async def test_killed_after_each_step(city: Any, victim: str, step: Step) -> Non
     trip = answer.body
     standing = await city.ask(HOME, "GET", f"/api/v1/trips/{trip['id']}", token=await city.token(HOME))
     assert standing.body["state"] == trip["state"], "the driver was told what did not come true"
+
+
+async def test_called_off_while_the_news_of_it_cannot_be_delivered(city: Any) -> None:
+    """Cancelled at once, with a partner that dies of the confirmation: the windows are free in the end."""
+    await city.ready()
+    armed = city.kill_after(PARTNER, Step.APPLIED.value)
+    trip = (await city.book(HOME)).body
+    off = await city.ask(HOME, "DELETE", f"/api/v1/trips/{trip['id']}", token=await city.token(HOME))
+    assert (off.status, off.body["state"]) == (200, "cancelled"), off.body
+    async with asyncio.timeout(20):
+        while armed.exists():
+            await asyncio.sleep(0.05)
+    await city.ready()
+    await city.check_invariants(settle_s=30)
