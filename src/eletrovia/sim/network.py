@@ -5,24 +5,54 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from eletrovia.base.errors import EletroviaError, Unavailable
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import HoldReply, HoldRequest
+from eletrovia.booking.keeper import Keeper
 from eletrovia.booking.partner import Arrival, Cancellation
-
-if TYPE_CHECKING:
-    from eletrovia.sim.world import Incarnation, World
+from eletrovia.booking.register import LedgerRegister
 
 Message = TypeVar("Message", bound=msgspec.Struct)
 Answer = TypeVar("Answer")
 
-inside: ContextVar[Incarnation | None] = ContextVar("inside", default=None)
+
+class Process(Protocol):
+    """One life of an operator's process, as the network meets it."""
+
+    operator_id: str
+    keeper: Keeper
+    register: LedgerRegister
+    tasks: list[asyncio.Task[Any]]
+
+    async def may_die(self, draw: random.Random) -> None: ...
+
+    async def serve(self, work: Awaitable[Answer]) -> Answer:
+        """Run a request inside this process: it dies with it."""
+        ...
+
+
+class Surroundings(Protocol):
+    """Who is there, and what lies between them."""
+
+    @property
+    def faults(self) -> Faults: ...
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]: ...
+
+    def down(self, operator_id: str) -> bool: ...
+
+    def alive(self, operator_id: str) -> Process: ...
+
+    def is_cut(self, one: str, other: str) -> bool: ...
+
+
+inside: ContextVar[Process | None] = ContextVar("inside", default=None)
 """Which process a task belongs to: inherited by every task it starts, so that a crash finds them all."""
 
 
@@ -53,7 +83,7 @@ class Crashing:
     Its store may be away too: then nobody can say whether the call was carried out.
     """
 
-    def __init__(self, ledger: Any, incarnation: Incarnation, draw: random.Random) -> None:
+    def __init__(self, ledger: Any, incarnation: Process, draw: random.Random) -> None:
         self._ledger = ledger
         self._incarnation = incarnation
         self._draw = draw
@@ -81,7 +111,7 @@ class Crashing:
 class Wire:
     """What one process says to the other operators: booking's Partner over the bad network."""
 
-    def __init__(self, world: World, sender: Incarnation, draw: random.Random) -> None:
+    def __init__(self, world: Surroundings, sender: Process, draw: random.Random) -> None:
         self._world = world
         self._sender = sender
         self._draw = draw
@@ -89,41 +119,41 @@ class Wire:
     async def hold(self, operator_id: str, request: HoldRequest) -> HoldReply:
         request = wired(request)
 
-        async def serve(receiver: Incarnation) -> HoldReply:
+        async def serve(receiver: Process) -> HoldReply:
             (reply,) = await receiver.keeper.hold(self._sender.operator_id, [request])
             return _said(reply)
 
         return wired(await self._call(operator_id, serve))
 
     async def propose(self, operator_id: str, proposal: Proposal) -> Decision:
-        async def serve(receiver: Incarnation) -> Decision:
+        async def serve(receiver: Process) -> Decision:
             (decision,) = await receiver.register.propose_all([wired(proposal)])
             return _said(decision)
 
         return wired(await self._call(operator_id, serve))
 
     async def deliver(self, operator_id: str, decision: Decision) -> None:
-        async def serve(receiver: Incarnation) -> None:
+        async def serve(receiver: Process) -> None:
             (answer,) = await receiver.keeper.apply(self._sender.operator_id, [wired(decision)])
             _said(answer)
 
         await self._call(operator_id, serve)
 
     async def cancel(self, operator_id: str, cancellation: Cancellation) -> None:
-        async def serve(receiver: Incarnation) -> None:
+        async def serve(receiver: Process) -> None:
             (answer,) = await receiver.keeper.cancel(self._sender.operator_id, [wired(cancellation)])
             _said(answer)
 
         await self._call(operator_id, serve)
 
     async def arrive(self, operator_id: str, arrival: Arrival) -> None:
-        async def serve(receiver: Incarnation) -> None:
+        async def serve(receiver: Process) -> None:
             (answer,) = await receiver.keeper.arrive(self._sender.operator_id, [wired(arrival)])
             _said(answer)
 
         await self._call(operator_id, serve)
 
-    async def _call(self, operator_id: str, serve: Callable[[Incarnation], Awaitable[Answer]]) -> Answer:
+    async def _call(self, operator_id: str, serve: Callable[[Process], Awaitable[Answer]]) -> Answer:
         faults = self._world.faults
         patience_s = 1.0
         try:
@@ -149,7 +179,7 @@ class Wire:
         if self._world.down(operator_id):
             raise Unavailable("operator.unreachable", operator_id=operator_id)
 
-    async def _late(self, operator_id: str, serve: Callable[[Incarnation], Awaitable[Answer]]) -> None:
+    async def _late(self, operator_id: str, serve: Callable[[Process], Awaitable[Answer]]) -> None:
         """The same message once more, long after."""
         await asyncio.sleep(self._draw.random() * 8)
         if not self._world.down(operator_id):
