@@ -275,7 +275,10 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "The text of {id} holds a NUL character.",
         "O texto de {id} contém um caractere NUL.",
     ),
-    "tariff.negative": ("A price or tax cannot be negative.", "Preço ou imposto não pode ser negativo."),
+    "tariff.impossible": (
+        "A price is 0 to {most_price} and its tax 0 to {most_vat} percent, not {price} and {vat}.",
+        "Um preço vai de 0 a {most_price} e seu imposto de 0 a {most_vat} por cento, não {price} e {vat}.",
+    ),
     "id.not_plain": (
         "The id “{id}” may hold letters, digits, _ and - only.",
         "O id “{id}” só pode ter letras, dígitos, _ e -.",

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from eletrovia.base.errors import Invalid
 from eletrovia.base.money import cents
+
+MOST_PRICE: Final = 1_000_000
+MOST_VAT: Final = 1000
+MOST_DECIMALS: Final = 12
+
+
+def _decimals(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 class TariffDimension(StrEnum):
@@ -20,15 +30,27 @@ class TariffDimension(StrEnum):
 
 
 class PriceComponent(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a tariff. ``price`` is before tax, ``vat`` a percentage added to it."""
+    """One line of a tariff. ``price`` is before tax, ``vat`` a percentage added to it.
+
+    Raises: Invalid for numbers that no price list has: a partner's tariff must not break our drivers' plans.
+    """
 
     type: TariffDimension
     price: Decimal
     vat: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:
-        if self.price < 0 or self.vat < 0 or not (self.price.is_finite() and self.vat.is_finite()):
-            raise Invalid("tariff.negative", type=self.type, price=str(self.price), vat=str(self.vat))
+        for number, most in ((self.price, MOST_PRICE), (self.vat, MOST_VAT)):
+            # Finite first: nothing can be compared with NaN. The exponent, so that sums stay exact and short.
+            if not number.is_finite() or not 0 <= number <= most or _decimals(number) > MOST_DECIMALS:
+                raise Invalid(
+                    "tariff.impossible",
+                    type=self.type,
+                    price=str(self.price)[:40],
+                    vat=str(self.vat)[:40],
+                    most_price=MOST_PRICE,
+                    most_vat=MOST_VAT,
+                )
 
     @property
     def price_with_tax(self) -> Decimal:

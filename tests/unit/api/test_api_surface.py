@@ -138,7 +138,7 @@ async def test_staff_adds_stations_each_answered_for_itself(operator: Any) -> No
     status, answer, _ = await operator.ask(
         "PUT", "/api/v1/tariffs", json={"tariffs": [TARIFF, below_zero]}, headers=staff
     )
-    assert (status, answer["kept"], answer["items"][1]["problem"]["code"]) == (200, 1, "tariff.negative")
+    assert (status, answer["kept"], answer["items"][1]["problem"]["code"]) == (200, 1, "tariff.impossible")
 
 
 @pytest.mark.parametrize(
