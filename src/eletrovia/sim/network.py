@@ -30,6 +30,9 @@ class Process(Protocol):
     register: LedgerRegister
     tasks: list[asyncio.Task[Any]]
 
+    @property
+    def world(self) -> Surroundings: ...
+
     async def may_die(self, draw: random.Random) -> None: ...
 
     async def serve(self, work: Awaitable[Answer]) -> Answer:
