@@ -66,7 +66,7 @@ class BusSection(Struct, frozen=True, kw_only=True):
 
 
 class BookingSection(Struct, frozen=True, kw_only=True):
-    hold_ttl_s: Annotated[float, Meta(gt=0, le=600)]
+    hold_ttl_s: Annotated[float, Meta(ge=2, le=600)]
     ask_timeout_s: Seconds
     attempts: Annotated[int, Meta(ge=1, le=100)]
     deadline_s: Seconds
