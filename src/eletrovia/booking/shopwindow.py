@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from eletrovia.base.clock import Clock, at_epoch_s
 from eletrovia.base.errors import NotFound
@@ -11,6 +12,11 @@ from eletrovia.booking.board import Board, EvseRef
 from eletrovia.charging.live import StationState, station_state
 from eletrovia.charging.stations import Stations
 from eletrovia.planning.plan import Span
+
+
+@lru_cache(maxsize=1 << 16)
+def _window(span: Span) -> Window:
+    return Window(at_epoch_s(span[0]), at_epoch_s(span[1]))
 
 
 class ShopWindow:
@@ -40,8 +46,7 @@ class ShopWindow:
         spans = self._board.own(EvseRef(self._stations.operator_id, evse_uid))
         known = self._windows.get(evse_uid)
         if known is None or known[0] is not spans:
-            windows = tuple(Window(at_epoch_s(starts), at_epoch_s(ends)) for starts, ends in spans)
-            known = self._windows[evse_uid] = (spans, windows)
+            known = self._windows[evse_uid] = (spans, tuple(map(_window, spans)))
         return known[1]
 
     def location_of(self, evse_uid: str) -> str | None:
