@@ -13,7 +13,8 @@ from eletrovia.booking.trip import TripAsk
 from eletrovia.charging.location import ConnectorStandard
 from eletrovia.planning.vehicle import Vehicle
 
-car = Vehicle(id="a", name="a", battery_wh=1.0, consumption_wh_per_km=1.0, connectors=frozenset(ConnectorStandard))
+every = frozenset(ConnectorStandard)
+car = Vehicle(id="a", name="a", battery_wh=1.0, consumption_wh_per_km=1.0, connectors=every)
 print(_digest(TripAsk(origin=Point(0, 0), destination=Point(1, 1), vehicle=car, soc=0.5)))
 """
 

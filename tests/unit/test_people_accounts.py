@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
-from eletrovia.store.pool import Store
 
 from eletrovia.base.errors import Conflict, Denied, EletroviaError, Invalid, NotFound, Overloaded
 from eletrovia.base.ids import Ids, new_secret
@@ -19,6 +18,7 @@ from eletrovia.people.password import Passwords
 from eletrovia.people.people import People
 from eletrovia.people.throttle import Throttle
 from eletrovia.people.token import AccessTokens, fingerprint
+from eletrovia.store.pool import Store
 
 EMAIL = "driver@example.org"
 PASSWORD = "a long sentence"
