@@ -16,7 +16,7 @@ async def measure(*, quick: bool, say: Callable[[str], None], broken: list[str])
     nodes = 0
     async with await Child.start("bench.planload") as load:
         for stations in (0, 500) if quick else (0, 500, 2000):
-            job = PlanJob(stations=stations, trips=15 if quick else 40, seed=7)
+            job = PlanJob(stations=stations, trips=15 if quick or stations > 1000 else 40, seed=7)
             done = await load.ask(job, Planned, timeout_s=300)
             nodes = done.nodes
             name = f"{done.stations} stations" if stations else f"the demo's {done.stations} stations"

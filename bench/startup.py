@@ -24,31 +24,30 @@ _LIBRARIES = "litestar uvicorn uvloop psycopg psycopg_pool aiohttp nats numpy sc
 async def measure(*, quick: bool, say: Callable[[str], None], broken: list[str]) -> dict[str, list[Figure]]:
     """The sections of the report; what did not hold goes to ``broken``."""
     loop = asyncio.get_running_loop()
-    rounds = 1 if quick else 2
     fresh: list[float] = []
     again: list[float] = []
     fresh_alone: list[float] = []
     again_alone: list[float] = []
     held: list[Figure] = []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory(prefix="eletrovia-bench-") as folder:
-            data = Path(folder)
-            for number, (city_s, alone_s) in enumerate(((fresh, fresh_alone), (again, again_alone))):
-                began_s = loop.time()
-                await _postgres_alone(data / "alone")
-                alone_s.append(loop.time() - began_s)
-                fleet = Fleet(members(data, free_ports(len(OPERATORS))))
-                began_s = loop.time()
-                await fleet.start()
-                try:
-                    async with aiohttp.ClientSession() as session:
-                        await City(data, fleet, session).settle()
-                        city_s.append(loop.time() - began_s)
-                        say(f"startup: {'again' if number else 'fresh'}, {city_s[-1]:.1f} s")
-                    if number and not held:
-                        held = await _held(fleet.pid(DEMO_OPERATORS[OPERATORS[0]]), broken)
-                finally:
-                    await fleet.stop()
+    with tempfile.TemporaryDirectory(prefix="eletrovia-bench-") as folder:
+        data = Path(folder)
+        for number in range(2 if quick else 3):
+            city_s, alone_s = (again, again_alone) if number else (fresh, fresh_alone)
+            began_s = loop.time()
+            await _postgres_alone(data / "alone")
+            alone_s.append(loop.time() - began_s)
+            fleet = Fleet(members(data, free_ports(len(OPERATORS))))
+            began_s = loop.time()
+            await fleet.start()
+            try:
+                async with aiohttp.ClientSession() as session:
+                    await City(data, fleet, session).settle()
+                    city_s.append(loop.time() - began_s)
+                    say(f"startup: {'again' if number else 'fresh'}, {city_s[-1]:.1f} s")
+                if number and not held:
+                    held = await _held(fleet.pid(DEMO_OPERATORS[OPERATORS[0]]), broken)
+            finally:
+                await fleet.stop()
     yardstick = "s three PostgreSQL alone"
     up = [
         figure("three operators up, fresh data", fresh, "s", yardstick=yardstick, against=fresh_alone),
