@@ -403,3 +403,39 @@ def test_skipped_is_told_in_json() -> None:
         "facts": {"line": 2},
         "part": False,
     }
+
+
+async def test_offers_counts_what_a_plan_must_know() -> None:
+    """A new tariff, and an EVSE that cannot be booked any more, are news to whoever plans."""
+    from eletrovia.base.clock import SystemClock
+
+    stations = Stations("BR*CAR", SystemClock())
+    locations, tariffs = demo_network("BR*CAR")
+    await stations.put_own(locations, tariffs)
+    evse = locations[0].evses[0]
+    version, offers = stations.version, stations.offers
+    await stations.put_own([], tariffs)
+    assert stations.offers == offers
+    await stations.set_status("BR*CAR", evse.uid, EvseStatus.CHARGING)
+    assert stations.offers == offers
+    await stations.set_status("BR*CAR", evse.uid, EvseStatus.OUTOFORDER)
+    assert stations.offers == offers + 1
+    dearer = msgspec.structs.replace(tariffs[0], components=tariffs[0].components * 2)
+    await stations.put_own([], [dearer])
+    assert stations.offers == offers + 2
+    assert stations.version == version
+
+
+async def test_a_partners_live_status_is_heard() -> None:
+    from eletrovia.base.clock import SystemClock
+
+    stations = Stations("BR*CAR", SystemClock())
+    locations, tariffs = demo_network("BR*MAN")
+    await stations.put_partner("BR*MAN", locations, tariffs)
+    location, offers = locations[0], stations.offers
+    uid = location.evses[0].uid
+    stations.hear_statuses("BR*MAN", location.id, {uid: EvseStatus.OUTOFORDER, "unknown": EvseStatus.BLOCKED})
+    assert stations.evse("BR*MAN", uid)[1].status is EvseStatus.OUTOFORDER
+    assert stations.offers == offers + 1
+    stations.hear_statuses("BR*MAN", "nowhere", {uid: EvseStatus.AVAILABLE})
+    assert stations.evse("BR*MAN", uid)[1].status is EvseStatus.OUTOFORDER

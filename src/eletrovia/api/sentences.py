@@ -454,6 +454,10 @@ SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "Another attempt at this trip is confirmed already.",
         "Outra tentativa desta viagem já está confirmada.",
     ),
+    "trip.arrival_too_early": (
+        "It is too early to be at that stop; say so from {from_at} on.",
+        "É cedo demais para estar nessa parada; avise a partir de {from_at}.",
+    ),
     "trip.not_yet_kept": (
         "The request is not known to be kept yet; send it again with the same key.",
         "Ainda não se sabe se o pedido foi guardado; envie-o de novo com a mesma chave.",

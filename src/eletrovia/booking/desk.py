@@ -37,6 +37,9 @@ _log = structlog.get_logger(__name__)
 _REST_S = 0.02
 _LONGEST_REST_S = 1.0
 _LOOK_EVERY_S = 15.0
+_EARLIEST_ARRIVAL = timedelta(
+    hours=1
+)  # who says so sooner is not there, and must not escape the no-show rule
 
 
 class TripPlanner(Protocol):
@@ -189,6 +192,9 @@ class Desk:
             raise Conflict("trip.not_confirmed", trip_id=trip_id, state=trip.state)
         if not 0 <= stop < len(trip.itinerary.stops):
             raise NotFound("trip.stop_unknown", trip_id=trip_id, stop=stop)
+        opens_at = trip.itinerary.stops[stop].window.starts_at - _EARLIEST_ARRIVAL
+        if self._clock.now() < opens_at:
+            raise Conflict("trip.arrival_too_early", trip_id=trip_id, stop=stop, from_at=opens_at.isoformat())
         key = HoldKey(trip_id, trip.attempt, stop)
         arrival = Arrival(key=key, home=self.operator_id, arrived_at=self._clock.now())
         await self._partner.arrive(trip.itinerary.stops[stop].operator_id, arrival)

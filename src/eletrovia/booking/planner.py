@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -30,9 +32,12 @@ from eletrovia.planning.search import alternatives_field, search_field
 from eletrovia.planning.vehicle import Vehicle
 
 _FIELDS_KEPT = 32
+_QUICK_SITES = 200  # up to here a search takes a few milliseconds, and a thread would only cost more
 _LONGEST_S = 4 * 86_400  # every charge starts within two days, and no owner sells a window of more than one
 _LATE = timedelta(minutes=5)  # a departure this far back is a clock that differs, not a wish
 _AHEAD = timedelta(days=365)  # well inside what owners sell: ``Rules.book_ahead_s``
+
+Answer = TypeVar("Answer")
 
 
 class Margins(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +87,7 @@ class RoadPlanner:
         self._is_up = is_up
         self._margins = margins
         self._grounds: OrderedDict[object, _Ground] = OrderedDict()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="planner")
 
     async def plan(
         self, ask: TripAsk, *, without: frozenset[str] = frozenset(), alternatives: bool = False
@@ -100,25 +106,35 @@ class RoadPlanner:
             for operator_id in self._stations.operator_ids()
             if operator_id not in without and self._is_up(operator_id)
         )
-        ground = self._ground(vehicle, ask.reserve_soc, operators)
-        legs = self._roads.legs(origin.point, ground.points, destination.point)
-        question = Ask(
-            departs_at=departs_at,
-            soc=ask.soc,
-            ends=ends_of(legs),
-            busy=self._busy(ground, departs_at),
-            objective=ask.objective,
-            margin_before_s=self._margins.before_s,
-            margin_after_s=self._margins.after_s,
-        )
-        if alternatives:
-            plans: Sequence[Plan] = alternatives_field(ground.field, question)
-            if plans:
-                return [self._itinerary(ask, origin, destination, vehicle, ground, plan) for plan in plans]
-        found = search_field(ground.field, question)
+        ground = await self._ground(vehicle, ask.reserve_soc, operators)
+        busy = self._busy(ground, departs_at)
+
+        def search() -> Sequence[Plan] | Gap:
+            legs = self._roads.legs(origin.point, ground.points, destination.point)
+            question = Ask(
+                departs_at=departs_at,
+                soc=ask.soc,
+                ends=ends_of(legs),
+                busy=busy,
+                objective=ask.objective,
+                margin_before_s=self._margins.before_s,
+                margin_after_s=self._margins.after_s,
+            )
+            if alternatives and (plans := alternatives_field(ground.field, question)):
+                return plans
+            found = search_field(ground.field, question)
+            return found if isinstance(found, Gap) else [found]
+
+        found = await self._apart(search, len(ground.points))
         if isinstance(found, Gap):
             raise self._no_way(found, origin, destination, ground)
-        return [self._itinerary(ask, origin, destination, vehicle, ground, found)]
+        return [self._itinerary(ask, origin, destination, vehicle, ground, plan) for plan in found]
+
+    async def _apart(self, work: Callable[[], Answer], sites: int) -> Answer:
+        """The answer of ``work``; over many sites it is worked out beside the loop, which goes on serving."""
+        if sites <= _QUICK_SITES:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     # -- the question ---------------------------------------------------------------------------------
 
@@ -150,17 +166,17 @@ class RoadPlanner:
         busy = ((key, between(ref, begin, until)) for key, ref in ground.refs)
         return {key: spans for key, spans in busy if spans}
 
-    def _ground(self, vehicle: Vehicle, reserve_soc: float, operators: frozenset[str]) -> _Ground:
-        key = (self._stations.version, vehicle, reserve_soc, operators)
+    async def _ground(self, vehicle: Vehicle, reserve_soc: float, operators: frozenset[str]) -> _Ground:
+        key = (self._stations.offers, vehicle, reserve_soc, operators)
         known = self._grounds.get(key)
         if known is None:
-            known = self._grounds[key] = self._made_ready(vehicle, reserve_soc, operators)
+            known = self._grounds[key] = await self._made_ready(vehicle, reserve_soc, operators)
             while len(self._grounds) > _FIELDS_KEPT:
                 self._grounds.popitem(last=False)
         self._grounds.move_to_end(key)
         return known
 
-    def _made_ready(self, vehicle: Vehicle, reserve_soc: float, operators: frozenset[str]) -> _Ground:
+    async def _made_ready(self, vehicle: Vehicle, reserve_soc: float, operators: frozenset[str]) -> _Ground:
         sites: list[Site] = []
         spots: list[tuple[_Spot, ...]] = []
         refs: list[tuple[tuple[int, int], EvseRef]] = []
@@ -181,16 +197,16 @@ class RoadPlanner:
                     sites.append(Site(operator_id=operator_id, location_id=location.id, bays=tuple(bays)))
                     spots.append(tuple(of_site))
                     points.append(location.coordinates)
-        inner = slice(1, len(points) + 1)
-        middle = points[0] if points else Point(0, 0)
-        legs = self._roads.legs(middle, points, middle)
-        field = Field(
-            vehicle,
-            sites,
-            legs.distance_km[inner, inner],
-            legs.drive_s[inner, inner],
-            reserve_soc,
-        )
+
+        def made() -> Field:
+            inner = slice(1, len(points) + 1)
+            middle = points[0] if points else Point(0, 0)
+            legs = self._roads.legs(middle, points, middle)
+            return Field(
+                vehicle, sites, legs.distance_km[inner, inner], legs.drive_s[inner, inner], reserve_soc
+            )
+
+        field = await self._apart(made, len(points))
         return _Ground(field, tuple(points), tuple(spots), tuple(refs))
 
     # -- the answer -----------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class ShopWindow:
 
 
 class PartnerWindow:
-    """Puts what partners tell of their stations onto the board."""
+    """Puts what partners tell of their stations onto the board and into the picture."""
 
     def __init__(self, stations: Stations, board: Board) -> None:
         self._stations = stations
@@ -68,3 +68,5 @@ class PartnerWindow:
         for evse in state.evses:
             windows = (Window(starts_at, ends_at) for starts_at, ends_at in evse.busy)
             self._board.tell(EvseRef(operator_id, evse.uid), windows, words=evse.busy)
+        statuses = {evse.uid: evse.status for evse in state.evses}
+        self._stations.hear_statuses(operator_id, state.location_id, statuses)

@@ -12,7 +12,14 @@ import msgspec
 from eletrovia.base.errors import NotFound
 from eletrovia.base.geo import Point
 from eletrovia.charging.grid import Grid
-from eletrovia.charging.location import Connector, ConnectorStandard, Evse, EvseStatus, Location
+from eletrovia.charging.location import (
+    BOOKABLE,
+    Connector,
+    ConnectorStandard,
+    Evse,
+    EvseStatus,
+    Location,
+)
 from eletrovia.charging.tariff import Tariff
 
 _Key = tuple[str, str]
@@ -43,6 +50,10 @@ def _shape(location: Location) -> Location:
     )
 
 
+def _bookable(location: Location) -> list[bool]:
+    return [evse.status in BOOKABLE for evse in location.evses]
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What a search asks of a location; what is left out does not matter.
 
@@ -60,6 +71,8 @@ class Picture:
     """Locations by operator, EVSE and place. Plain memory: no database, no waiting."""
 
     def __init__(self) -> None:
+        self.offers = 0
+        """Goes up with ``version``, and when a tariff changes or an EVSE can or cannot be booked any more."""
         self.version = 0
         """Goes up when locations come, go, move or change plugs; not when a status changes."""
         self._locations: dict[str, dict[str, Location]] = {}
@@ -176,3 +189,6 @@ class Picture:
             said = f"{location.name} {location.city} {location.state} {location.address}"
             self._words[operator_id, location.id] = folded(said)
             self.version += 1
+            self.offers += 1
+        elif _bookable(old) != _bookable(location):
+            self.offers += 1

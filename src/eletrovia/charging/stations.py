@@ -125,6 +125,20 @@ class Stations(Picture):
             self._remember(msgspec.structs.replace(location, evses=evses, last_updated=now))
             return True
 
+    def hear_statuses(self, operator_id: str, location_id: str, statuses: Mapping[str, EvseStatus]) -> None:
+        """How a partner says its EVSEs stand now; kept in memory only. An unknown station is no news."""
+        location = self._locations.get(operator_id, {}).get(location_id)
+        if location is None or operator_id == self.operator_id:
+            return
+        evses = tuple(
+            one
+            if one.status is EvseStatus.REMOVED or statuses.get(one.uid, one.status) is one.status
+            else msgspec.structs.replace(one, status=statuses[one.uid])
+            for one in location.evses
+        )
+        if evses != location.evses:
+            self._remember(msgspec.structs.replace(location, evses=evses))
+
     async def take_in(
         self, file: StationFile, on_progress: Callable[[int, int], None] = lambda _done, _total: None
     ) -> Report:
@@ -233,7 +247,10 @@ class Stations(Picture):
                 if self._store is not None:
                     await self._store.put_tariffs(operator_id, tariffs)
                 known = self._tariffs.get(operator_id, {})
-                self._tariffs[operator_id] = known | {tariff.id: tariff for tariff in tariffs}
+                now = known | {tariff.id: tariff for tariff in tariffs}
+                if now != known:
+                    self._tariffs[operator_id] = now
+                    self.offers += 1
             return changes
 
     def _compare(self, locations: Sequence[Location], at: datetime | None) -> Changes:

@@ -159,7 +159,12 @@ async def test_calling_off_is_previewed_then_done(operator: Any, trip: dict[str,
 
 async def test_arriving(operator: Any, trip: dict[str, Any]) -> None:
     headers = await operator.driver()
-    _, booked, _ = await _book(operator, headers, trip)
+    _, far_off, _ = await _book(operator, headers, trip, "far off")
+    early = f"{TRIPS}/{far_off['id']}/stops/0/arrival"
+    status, problem, _ = await operator.ask("POST", early, headers=headers)
+    assert (status, problem["code"]) == (409, "trip.arrival_too_early")
+    soon = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+    _, booked, _ = await _book(operator, headers, {**trip, "departs_at": soon})
     path = f"{TRIPS}/{booked['id']}/stops"
     assert (await operator.ask("POST", f"{path}/0/arrival", headers=headers))[0] == 204
     status, problem, _ = await operator.ask("POST", f"{path}/7/arrival", headers=headers)
