@@ -208,11 +208,9 @@ def router(
 def on_error(_: Request[Any, Any, Any], error: EletroviaError) -> Response[bytes]:
     """Our errors as other operators read them; whoever is not let in is told nothing more than that."""
     problem = problem_of(error)
-    status, headers = problem.status, {}
-    if error.code == "federation.denied":
-        status, headers = 401, {"www-authenticate": 'Bearer realm="federation"'}
+    headers = {"www-authenticate": 'Bearer realm="federation"'} if problem.status == 401 else {}
     return Response(
-        encode(problem), status_code=status, media_type="application/problem+json", headers=headers
+        encode(problem), status_code=problem.status, media_type="application/problem+json", headers=headers
     )
 
 

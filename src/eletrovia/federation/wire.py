@@ -74,9 +74,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 def problem_of(error: EletroviaError) -> Problem:
     """``error`` as it travels."""
-    return Problem(
-        title=error.kind, status=STATUS_BY_KIND.get(error.kind, 500), code=error.code, facts=error.facts
-    )
+    not_let_in = error.code == "federation.denied"
+    status = 401 if not_let_in else STATUS_BY_KIND.get(error.kind, 500)
+    return Problem(title=error.kind, status=status, code=error.code, facts=error.facts)
 
 
 def error_of(problem: Problem) -> EletroviaError:
