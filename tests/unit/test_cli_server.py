@@ -16,13 +16,15 @@ import pytest
 
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.errors import Conflict, Denied, EletroviaError, Invalid, NotFound, Overloaded, Unavailable
+from eletrovia.base.private import write_private
 from eletrovia.cli import trip as trip_verb
-from eletrovia.cli.city import City, CityServer, Login, read_city, read_staff, write_private
+from eletrovia.cli.city import City, read_city, read_staff
 from eletrovia.cli.main import main
 from eletrovia.cli.reach import reach
 from eletrovia.cli.server import TOKENS_FILE, Server, error_of
 from eletrovia.cli.terminal import Options, Terminal
 from eletrovia.people.account import Language
+from eletrovia.runtime.cityfile import CityServer, Login
 
 Asked = tuple[str, str, dict[str, str], bytes]
 Reply = tuple[int, dict[str, str], bytes]

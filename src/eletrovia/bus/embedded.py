@@ -14,11 +14,12 @@ from typing import NamedTuple
 import msgspec
 
 from eletrovia.base.errors import Conflict, Invalid, Unavailable
+from eletrovia.base.private import write_private
 from eletrovia.bus import layout as setup
 from eletrovia.bus.binary import check_version, find_binary
 from eletrovia.bus.layout import BusPorts, Guests, Layout
 from eletrovia.bus.process import POLL_S, ServerProcess, answers, choose_port, last_lines, port_free
-from eletrovia.bus.secret import BusSecrets, keep_secrets, write_private
+from eletrovia.bus.secret import BusSecrets, keep_secrets
 
 _log = logging.getLogger(__name__)
 _PORT_TRIES = 8  # a chosen port may be taken between the choice and the start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import nkeys
 
 from eletrovia.base.errors import Unavailable
 from eletrovia.base.ids import new_secret
+from eletrovia.base.private import write_private
 
 
 class BusSecrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,18 +23,6 @@ class BusSecrets(msgspec.Struct, frozen=True, kw_only=True):
     callout_password: str
     system_password: str
     issuer_seed: str
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes ``text`` whole or not at all, readable by the owner only."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def keep_secrets(path: Path) -> BusSecrets:

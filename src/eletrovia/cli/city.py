@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from eletrovia.base.errors import Invalid, NotFound
+from eletrovia.runtime.cityfile import CITY_FILE, STAFF_FILE, CityServer, Login
 
 T = TypeVar("T")
-
-FILE_NAME: Final = "city.json"
-STAFF_FILE: Final = "staff.json"
-"""What a single server leaves for its own staff."""
-
-
-class CityServer(msgspec.Struct, frozen=True):
-    """One operator's server."""
-
-    operator_id: str
-    name: str
-    url: str
-
-
-class Login(msgspec.Struct, frozen=True):
-    """One account. Never printed."""
-
-    email: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"Login({self.email!r}, ***)"
 
 
 class City(msgspec.Struct, frozen=True):
@@ -63,7 +41,7 @@ class City(msgspec.Struct, frozen=True):
 
 def read_city(data_dir: Path) -> City | None:
     """The city of a data folder; None where no demo has run. Raises: Invalid."""
-    path = data_dir / FILE_NAME
+    path = data_dir / CITY_FILE
     return _read(path, City)
 
 
@@ -79,20 +57,6 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid("city.malformed", file=str(path), reason=str(error)) from None
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Writes a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
 
 
 def _plain(written: str) -> str:

@@ -7,9 +7,10 @@ import sys
 
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.errors import Denied, Unavailable
-from eletrovia.cli.city import City, CityServer, Login, read_city, read_staff
+from eletrovia.cli.city import City, read_city, read_staff
 from eletrovia.cli.server import Server
 from eletrovia.cli.terminal import Terminal
+from eletrovia.runtime.cityfile import CityServer, Login
 
 
 def reach(terminal: Terminal, *, role: str = "driver") -> Server:

@@ -24,8 +24,9 @@ from eletrovia.base.errors import (
     Overloaded,
     Unavailable,
 )
-from eletrovia.cli.city import Login, write_private
+from eletrovia.base.private import write_private
 from eletrovia.people.account import Language
+from eletrovia.runtime.cityfile import Login
 
 T = TypeVar("T")
 

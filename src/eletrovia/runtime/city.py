@@ -12,33 +12,26 @@ import msgspec
 
 from eletrovia.base.errors import Unavailable
 from eletrovia.base.ids import new_secret
+from eletrovia.base.private import write_private
 from eletrovia.charging.demo import DEMO_OPERATORS, demo_network
 from eletrovia.charging.location import plain
+from eletrovia.runtime.cityfile import CITY_FILE, CityServer, Login
 from eletrovia.runtime.config import Config
 from eletrovia.runtime.fleet import Fleet, Member, only_one
-from eletrovia.runtime.login import StaffLogin
-from eletrovia.runtime.secret import write_private
 from eletrovia.runtime.staff import Staff, staff_login
 
-CITY_FILE = "city.json"
 _DRIVER = "driver@city.example"
 _SETTLE_S = 30.0
 
 Say = Callable[[str], None]
 
 
-class CityServer(msgspec.Struct, frozen=True):
-    operator_id: str
-    name: str
-    url: str
-
-
 class CityFile(msgspec.Struct, frozen=True):
     """What the command line finds the city by; its passwords were made at run time."""
 
     servers: tuple[CityServer, ...]
-    driver: StaffLogin
-    staff: dict[str, StaffLogin]
+    driver: Login
+    staff: dict[str, Login]
 
 
 def members(data: Path, first_port: int) -> list[Member]:
@@ -107,11 +100,11 @@ class City:
             if answer["refused"]:
                 raise Unavailable("city.refused", operator_id=operator_id, items=answer["items"][:3])
 
-    async def _driver(self) -> StaffLogin:
+    async def _driver(self) -> Login:
         known = self.data / CITY_FILE
         if known.exists():
             return msgspec.json.decode(known.read_bytes(), type=CityFile).driver
-        driver = StaffLogin(_DRIVER, new_secret(18))
+        driver = Login(_DRIVER, new_secret(18))
         body = {"email": driver.email, "password": driver.password, "name": "Demo driver"}
         for operator_id in self._ids:
             await self._staff.ask(operator_id, "POST", "/drivers", body)

@@ -125,6 +125,9 @@ class Fleet:
         """A server that dies is started again: its ledger says where it was."""
         deaths = 0
         while deaths < _QUICK_DEATHS:
+            if deaths:
+                await asyncio.sleep(0.2 * deaths)
+                self._spawn(member)
             child = self._children[member.name]
             began = asyncio.get_running_loop().time()
             while child.poll() is None:
@@ -132,12 +135,12 @@ class Fleet:
             if self._stopping:
                 return
             lived_s = asyncio.get_running_loop().time() - began
-            deaths = deaths + 1 if lived_s < _QUICK_S else 1
+            # Whoever was killed, however often, is not to blame; whoever ends by itself again and again is.
+            to_blame = lived_s < _QUICK_S and child.returncode >= 0
+            deaths = deaths + 1 if to_blame else 1
             _log.warning(
                 "server.died", server=member.name, exit_code=child.returncode, log=str(member.log_file)
             )
-            await asyncio.sleep(0.2 * deaths)
-            self._spawn(member)
         _log.error("server.given_up", **self._account(member))
 
 

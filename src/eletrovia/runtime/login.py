@@ -9,21 +9,10 @@ import msgspec
 
 from eletrovia.base.errors import Conflict
 from eletrovia.base.ids import new_secret
+from eletrovia.base.private import write_private
 from eletrovia.charging.location import plain
 from eletrovia.people.people import People
-from eletrovia.runtime.secret import write_private
-
-STAFF_FILE = "staff.json"
-
-
-class StaffLogin(msgspec.Struct, frozen=True):
-    """Who may log in. Never printed."""
-
-    email: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"StaffLogin({self.email!r}, ***)"
+from eletrovia.runtime.cityfile import STAFF_FILE, Login
 
 
 async def first_staff(people: People, operator_id: str, data: Path) -> None:
@@ -36,9 +25,9 @@ async def first_staff(people: People, operator_id: str, data: Path) -> None:
         return
     begun = path.with_suffix(".begun")
     if not begun.exists():
-        made = StaffLogin(f"staff@{plain(operator_id).lower()}.example", new_secret(18))
+        made = Login(f"staff@{plain(operator_id).lower()}.example", new_secret(18))
         write_private(begun, msgspec.json.encode(made).decode())
-    login = msgspec.json.decode(begun.read_bytes(), type=StaffLogin)
+    login = msgspec.json.decode(begun.read_bytes(), type=Login)
     with contextlib.suppress(Conflict):
         await people.register(email=login.email, password=login.password, name="Staff")
     await people.make_staff(login.email)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from eletrovia.base.ids import new_secret
+from eletrovia.base.private import write_private
 
 
 def kept_secret(path: Path) -> str:
@@ -15,13 +15,3 @@ def kept_secret(path: Path) -> str:
     except FileNotFoundError:
         write_private(path, new_secret(48))
         return path.read_text(encoding="ascii").strip()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    fresh.replace(path)

@@ -12,12 +12,12 @@ import aiohttp
 import msgspec
 
 from eletrovia.base.errors import Unavailable
-from eletrovia.runtime.login import STAFF_FILE, StaffLogin
+from eletrovia.runtime.cityfile import STAFF_FILE, Login
 
 
-def staff_login(folder: Path) -> StaffLogin:
+def staff_login(folder: Path) -> Login:
     """The account that a server gave its staff at its first start."""
-    return msgspec.json.decode((folder / STAFF_FILE).read_bytes(), type=StaffLogin)
+    return msgspec.json.decode((folder / STAFF_FILE).read_bytes(), type=Login)
 
 
 class Staff:
@@ -31,7 +31,7 @@ class Staff:
         self._session = session
         self._tokens: dict[str, str] = {}
 
-    async def sign_in(self, logins: Mapping[str, StaffLogin]) -> None:
+    async def sign_in(self, logins: Mapping[str, Login]) -> None:
         """Raises: Unavailable when a server does not let its staff in."""
 
         async def one(operator_id: str) -> None:
