@@ -23,7 +23,8 @@ _DRAWN_UP: Final = datetime(2026, 1, 1, tzinfo=UTC)
 def demo_network(operator_id: str) -> tuple[tuple[Location, ...], tuple[Tariff, ...]]:
     """The stations and tariffs of one demo operator; no such stations stand there.
 
-    Source: town coordinates from GeoNames, CC BY 4.0; a station lies 300 to 900 m from its town's centre.
+    Source: town coordinates from GeoNames, CC BY 4.0; a station lies 300 to 900 m from its town's centre,
+            or at the highway beside it (highways: OpenStreetMap contributors, ODbL).
     Raises: NotFound for an operator that is none of the demo's.
     """
     if operator_id not in DEMO_OPERATORS:
