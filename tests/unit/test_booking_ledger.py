@@ -315,14 +315,6 @@ async def test_a_stranger_decides_nothing(ledger: Ledgers) -> None:
     assert len(await ledger.holds.undecided()) == 1
 
 
-async def test_what_is_busy(ledger: Ledgers) -> None:
-    await ledger.holds.take(wanted("t2", begins_min=60), NOW)
-    await ledger.holds.take(wanted("t1"), NOW)
-    await ledger.holds.take(wanted("t3", begins_min=600), NOW)
-    assert await ledger.holds.busy("E1", window(0, 120)) == [window(), window(60)]
-    assert await ledger.holds.busy("E2", window(0, 120)) == []
-
-
 async def test_a_called_off_window_is_free_again(ledger: Ledgers) -> None:
     call = Cancellation(key=AttemptKey("t1", 1), home=HOME, cancelled_at=NOW)
     await ledger.holds.take(wanted("t1"), NOW)

@@ -306,10 +306,6 @@ class HoldStore:
         rows = await self._all(f"select {_COLUMNS} from hold h where {where}", *values)  # noqa: S608
         return [_hold(row, HoldState(row[4])) for row in rows]
 
-    async def busy(self, evse_uid: str, around: Window) -> Sequence[Window]:
-        rows = await self._all(_IN_THE_WAY, [evse_uid], [TimestamptzRange(around.starts_at, around.ends_at)])
-        return sorted(_window(row[6]) for row in rows)
-
     async def _all(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         async with connected(self._store) as connection:
             cursor = await connection.execute(statement, values, binary=True)

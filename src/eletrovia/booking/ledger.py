@@ -13,7 +13,6 @@ from typing import Protocol
 
 import msgspec
 
-from eletrovia.base.window import Window
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import AttemptKey, HoldReply, HoldRequest, HoldState, Verdict
 from eletrovia.booking.participant import Blocker
@@ -177,8 +176,4 @@ class HoldLedger(Protocol):
 
     async def standing(self, ending_after: datetime) -> Sequence[Hold]:
         """Held or confirmed holds that block their EVSE after then."""
-        ...
-
-    async def busy(self, evse_uid: str, around: Window) -> Sequence[Window]:
-        """What is taken on the EVSE and overlaps ``around``."""
         ...

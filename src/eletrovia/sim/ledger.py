@@ -12,7 +12,6 @@ from decimal import Decimal
 import msgspec
 
 from eletrovia.base.errors import Conflict, Invalid, NotFound
-from eletrovia.base.window import Window
 from eletrovia.booking.decision import Decision, Proposal
 from eletrovia.booking.hold import AttemptKey, HoldKey, HoldReply, HoldRequest, HoldState, Verdict, moved
 from eletrovia.booking.ledger import Delivery, Hold, Intent, Opening, Taken, Unfinished
@@ -257,7 +256,3 @@ class MemoryLedger:
             and hold.ended_by is None
             and hold.request.window.ends_at > ending_after
         ]
-
-    async def busy(self, evse_uid: str, around: Window) -> Sequence[Window]:
-        taken = (hold.request.window for hold in self._blocking(evse_uid))
-        return sorted(window for window in taken if window.overlaps(around))
