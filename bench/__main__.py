@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -44,6 +45,8 @@ def main() -> int:
     asked = parser.parse_args()
     # Servers that come and go are what we do here, not news.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    # Ended from outside, we still take our servers and their data away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = Report(machine=machine(_fsync_ms()))
     began_s = perf_counter()
     for name in asked.only or PARTS:
