@@ -46,7 +46,7 @@ def main() -> int:
     # Servers that come and go are what we do here, not news.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     # Ended from outside, we still take our servers and their data away.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     report = Report(machine=machine(_fsync_ms()))
     began_s = perf_counter()
     for name in asked.only or PARTS:
