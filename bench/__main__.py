@@ -45,7 +45,8 @@ def main() -> int:
     asked = parser.parse_args()
     # Servers that come and go are what we do here, not news.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    # Ended from outside, we still take our servers and their data away.
+    # Ended from outside, behind a shell's & too, we still take our servers and their data away.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     report = Report(machine=machine(_fsync_ms()))
     began_s = perf_counter()
