@@ -42,7 +42,10 @@ def show(
 @verb
 def init(
     terminal: Terminal,
-    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("eletrovia.toml"),
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Where to write it (default: eletrovia.toml, in DIR with --data DIR)."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", metavar="", help="Write over a file that is there.")
     ] = False,
@@ -53,11 +56,13 @@ def init(
 
       eletrovia config init
 
-      eletrovia config init var/eletrovia.toml
+      eletrovia config init --data var
     """
     from eletrovia.runtime.config import commented_out
 
+    file = file or (terminal.options.data or Path()) / "eletrovia.toml"
     try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with file.open("w" if force else "x", encoding="utf-8") as out:
             out.write(commented_out())
     except FileExistsError:

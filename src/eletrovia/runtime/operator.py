@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from decimal import Decimal
 
 import structlog
@@ -225,13 +225,28 @@ class Operator:
             stack.push_async_callback(self.outbox.close)
             stack.push_async_callback(self.desk.close)
             workers = [
-                asyncio.create_task(work)
-                for work in (self.desk.run(), self.keeper.run(), self.publisher.run(), self.feed.run())
+                asyncio.create_task(_kept_at_work(name, work))
+                for name, work in (
+                    ("desk", self.desk.run),
+                    ("keeper", self.keeper.run),
+                    ("publisher", self.publisher.run),
+                    ("feed", self.feed.run),
+                )
             ]
             stack.push_async_callback(_cancelled, workers)
             mqtt = await TripsOverMqtt(self.bus, self.desk, self.people).start()
             stack.push_async_callback(mqtt.close)
             yield
+
+
+async def _kept_at_work(name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run ``work`` until cancelled; what it did not foresee ends one turn of it, never the work."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("worker.stumbled", worker=name)
+        await asyncio.sleep(1.0)
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
