@@ -126,6 +126,10 @@ ERRORS: Final[dict[str, Pair]] = {
         "{server} não respondeu em {waited_s} s:\n{last_lines}",
     ),
     "http.port_taken": ("Port {port} on {host} is taken.", "A porta {port} em {host} está ocupada."),
+    "city.port_taken": (
+        "Port {port} is taken by {by}.",
+        "A porta {port} está ocupada por {by}.",
+    ),
     "classroom.port_taken": (
         "Port {port} ({who}, {spoken}) is taken: {by}.",
         "A porta {port} ({who}, {spoken}) está ocupada: {by}.",
@@ -228,6 +232,10 @@ ADVICE: Final[dict[str, Pair]] = {
     "place.unknown": (
         "`eletrovia places NAME` searches; coordinates work too.",
         "`eletrovia places NOME` procura; coordenadas também servem.",
+    ),
+    "city.port_taken": (
+        "End what runs there, or choose other ports: --port 9001",
+        "Encerre o que está lá, ou escolha outras portas: --port 9001",
     ),
     "http.port_taken": (
         "A city may run already (`eletrovia doctor`); --port chooses another.",

@@ -10,13 +10,14 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from eletrovia.base.errors import Unavailable
+from eletrovia.base.errors import Conflict, Unavailable
 from eletrovia.base.ids import new_secret
 from eletrovia.base.private import write_private
 from eletrovia.charging.demo import DEMO_OPERATORS, demo_network
 from eletrovia.charging.location import plain
 from eletrovia.runtime.cityfile import CITY_FILE, CityServer, Login
 from eletrovia.runtime.config import Config
+from eletrovia.runtime.doors import listener_on, why_taken
 from eletrovia.runtime.fleet import Fleet, Member, only_one
 from eletrovia.runtime.staff import Staff, staff_login
 
@@ -56,6 +57,19 @@ def members(data: Path, first_port: int) -> list[Member]:
             Member(name=name, data_dir=folder, url=f"http://127.0.0.1:{port}", arguments=tuple(arguments))
         )
     return made
+
+
+async def check_ports(first_port: int, *, patience_s: float = 5.0) -> None:
+    """Wait a moment for servers of a city that was killed to let go of their ports.
+
+    Raises: Conflict("city.port_taken") naming who listens: another city would answer in our servers' place.
+    """
+    for port in range(first_port, first_port + len(DEMO_OPERATORS)):
+        until_s = asyncio.get_running_loop().time() + patience_s
+        while why := why_taken("127.0.0.1", port):
+            if asyncio.get_running_loop().time() >= until_s:
+                raise Conflict("city.port_taken", port=port, by=listener_on(port) or why)
+            await asyncio.sleep(0.1)
 
 
 class City:
@@ -128,6 +142,7 @@ async def demo(
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_one(data / "city.lock"):
         fleet = Fleet(members(data, first_port))
+        await check_ports(first_port)
         names = ", ".join(member.name for member in fleet.members)
         say(f"· starting {names}: each with its own PostgreSQL and NATS")
         began_s = loop.time()

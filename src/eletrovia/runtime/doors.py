@@ -23,20 +23,28 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 def check_doors(doors: Iterable[Door], host: str) -> None:
     """Raises: Conflict ``classroom.port_taken`` naming the first one that cannot be opened, and by whom."""
     for door in doors:
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, door.port))
-        except OSError as error:
+        problem = why_taken(host, door.port)
+        if problem:
             raise Conflict(
                 "classroom.port_taken",
                 port=door.port,
                 who=door.who,
                 spoken=door.spoken,
                 key=door.key,
-                by=listener_on(door.port) or error.strerror or "?",
-            ) from None
+                by=listener_on(door.port) or problem,
+            )
+
+
+def why_taken(host: str, port: int) -> str:
+    """Why a port cannot be opened; empty when it can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return error.strerror or "?"
+    return ""
 
 
 def check_unique(doors: Iterable[Door]) -> None:
