@@ -7,7 +7,10 @@ import os
 import signal
 from typing import Any
 
+import msgspec
 import pytest
+
+from eletrovia.charging.demo import demo_network
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -68,6 +71,39 @@ async def test_what_a_partner_takes_is_soon_seen_by_all(city: Any) -> None:
         return str(stop["window"]["starts_at"]) in str(answer.body)
 
     await until(seen, within_s=10.0)
+
+
+async def test_a_partners_new_price_is_learned_when_the_old_one_is_refused(city: Any) -> None:
+    before = (await city.book(HOME, FAR)).body["itinerary"]
+    staff = (await city.ask(SOUTH, "POST", "/api/v1/tokens", city.file.staff[SOUTH])).body["access_token"]
+    _, tariffs = demo_network(SOUTH)
+    dearer = [
+        msgspec.structs.replace(
+            tariff,
+            components=tuple(
+                msgspec.structs.replace(component, price=component.price * 3)
+                for component in tariff.components
+            ),
+        )
+        for tariff in tariffs
+    ]
+    put = await city.ask(SOUTH, "PUT", "/api/v1/tariffs", {"tariffs": dearer}, token=staff)
+    assert put.body["refused"] == 0, put.body
+    after = await city.book(HOME, FAR)
+    assert after.status == 201, after.body
+
+    def per_kwh(itinerary: Any) -> float:
+        stops = [stop for stop in itinerary["stops"] if stop["operator_id"] == SOUTH]
+        return sum(float(stop["price"]) for stop in stops) / sum(stop["energy_wh"] for stop in stops)
+
+    assert per_kwh(after.body["itinerary"]) > 2 * per_kwh(before)
+    refused = await city.sql(
+        HOME,
+        "select document from refusal where trip_id = %s and document ->> 'reason' = 'price_changed'",
+        after.body["id"],
+    )
+    assert refused, "the home must have planned with the old price first"
+    await city.check_invariants(settle_s=30)
 
 
 async def test_a_revoked_partner_gets_nothing_until_it_is_invited_again(city: Any) -> None:

@@ -37,6 +37,7 @@ _log = structlog.get_logger(__name__)
 _REST_S = 0.02
 _LONGEST_REST_S = 1.0
 _LOOK_EVERY_S = 15.0
+_OUTDATED = frozenset({"price_changed", "evse_unknown"})
 _EARLIEST_ARRIVAL = timedelta(
     hours=1
 )  # who says so sooner is not there, and must not escape the no-show rule
@@ -74,8 +75,11 @@ class Desk:
         rules: Rules,
         observer: Observer | None = None,
         driver_ref: Callable[[str], str] = lambda driver_id: "",
+        outdated: Callable[[str], None] = lambda operator_id: None,
     ) -> None:
-        """``driver_ref`` makes of a driver's id what the owners of the stops are told; by default nothing."""
+        """``driver_ref`` makes of a driver's id what the owners of the stops are told; by default nothing.
+        ``outdated`` hears of operators whose prices or stations are not what we planned with."""
+        self._outdated = outdated
         self.operator_id = operator_id
         self._driver_ref = driver_ref
         self._ledger = ledger
@@ -384,6 +388,8 @@ class Desk:
 
     def _learn(self, intent: Intent, refusal: HoldReply) -> None:
         owner = intent.operators[refusal.key.stop]
+        if refusal.reason in _OUTDATED and owner != self.operator_id:
+            self._outdated(owner)
         if refusal.busy and owner != self.operator_id:
             self._board.learn(EvseRef(owner, intent.holds[refusal.key.stop].evse_uid), refusal.busy)
 

@@ -133,6 +133,7 @@ class Operator:
             rules=rules,
             observer=observer,
             driver_ref=driver_ref,
+            outdated=lambda partner_id: self.feed.refresh(partner_id),
         )
         self._told = PartnerWindow(stations, self.board)
         self._asked_about: set[tuple[str, str]] = set()
