@@ -19,7 +19,7 @@ async def test_a_taken_port_is_named_with_who_holds_it() -> None:
     with listening() as other:
         port = other.getsockname()[1]
         with pytest.raises(Conflict) as caught:
-            await check_ports(port, patience_s=0.0)
+            await check_ports([port], patience_s=0.0)
     assert caught.value.code == "city.port_taken"
     assert caught.value.facts["port"] == port
     assert "pid" in caught.value.facts["by"]
@@ -29,5 +29,5 @@ async def test_ports_of_a_city_that_is_just_ending_are_waited_for() -> None:
     other = listening()
     asyncio.get_running_loop().call_later(0.3, other.close)
     began_s = asyncio.get_running_loop().time()
-    await check_ports(other.getsockname()[1], patience_s=10.0)
+    await check_ports([other.getsockname()[1]], patience_s=10.0)
     assert asyncio.get_running_loop().time() - began_s >= 0.25

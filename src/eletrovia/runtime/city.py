@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import aiohttp
@@ -59,12 +59,12 @@ def members(data: Path, first_port: int) -> list[Member]:
     return made
 
 
-async def check_ports(first_port: int, *, patience_s: float = 5.0) -> None:
+async def check_ports(ports: Iterable[int], *, patience_s: float = 5.0) -> None:
     """Wait a moment for servers of a city that was killed to let go of their ports.
 
     Raises: Conflict("city.port_taken") naming who listens: another city would answer in our servers' place.
     """
-    for port in range(first_port, first_port + len(DEMO_OPERATORS)):
+    for port in ports:
         until_s = asyncio.get_running_loop().time() + patience_s
         while why := why_taken("127.0.0.1", port):
             if asyncio.get_running_loop().time() >= until_s:
@@ -142,7 +142,7 @@ async def demo(
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_one(data / "city.lock"):
         fleet = Fleet(members(data, first_port))
-        await check_ports(first_port)
+        await check_ports(range(first_port, first_port + len(DEMO_OPERATORS)))
         names = ", ".join(member.name for member in fleet.members)
         say(f"· starting {names}: each with its own PostgreSQL and NATS")
         began_s = loop.time()
