@@ -233,8 +233,11 @@ async def test_a_nats_client_is_asked_for_too(city: City) -> None:
     await ana.flush()
     await city.bus.publish("trips/reply/bia", b"hers")
     await city.bus.publish("trips/reply/ana", b"mine")
+    async with asyncio.timeout(10):
+        while not answers:
+            await asyncio.sleep(0.01)
     async with city.client("bia"):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # what must not come has time to come
     assert answers == [b"mine"]
     await ana.close()
 
