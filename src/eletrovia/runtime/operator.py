@@ -18,7 +18,7 @@ from eletrovia.base.errors import Denied
 from eletrovia.base.ids import Ids
 from eletrovia.base.rng import Rng
 from eletrovia.booking.board import Board
-from eletrovia.booking.desk import Desk, TripPlanner
+from eletrovia.booking.desk import Desk
 from eletrovia.booking.holdstore import HoldStore
 from eletrovia.booking.homestore import HomeStore
 from eletrovia.booking.keeper import Keeper
@@ -65,7 +65,6 @@ class Operator:
         own: Card,
         token_secret: str,
         clock: Clock,
-        planner: Callable[[Operator], TripPlanner] | None = None,
         driver_ref: Callable[[str], str] = lambda driver_id: "",
     ) -> None:
         operator_id = config.operator.id
@@ -125,7 +124,7 @@ class Operator:
             register=self.register,
             partner=partner,
             outbox=self.outbox,
-            planner=planner(self) if planner is not None else self.planner,
+            planner=self.planner,
             board=self.board,
             clock=clock,
             ids=self.ids,
