@@ -54,6 +54,9 @@ _TAGS: Final = {
     "vehicles": "Known car models.",
     "places": "Names of places.",
     "operators": "Who takes part.",
+    "metering": "Readings, meters, and what they add up to.",
+    "billing": "Tariffs and invoices.",
+    "alerts": "What a household or the utility should hear of.",
     "machine": "For whoever watches the server.",
 }
 
@@ -75,6 +78,7 @@ def create_app(
     directory: Directory | None = None,
     reach: Callable[[str], Reach | None] = lambda _: None,
     federation_router: Router | None = None,
+    more_routes: Sequence[Router] = (),
     parts: Mapping[str, PartCheck] | None = None,
     lifespan: Sequence[Lifespan] = (),
     cors_origins: Sequence[str] = (),
@@ -94,6 +98,7 @@ def create_app(
             vehicles(catalogue),
             places(gazetteer),
             operators(operator, directory, reach, people),
+            *more_routes,
         ],
     )
     handlers = [first_version, health(operator, parts or {}, registry, clock)]

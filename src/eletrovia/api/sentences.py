@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from eletrovia.api.sentences_alert import ALERT
+from eletrovia.api.sentences_bill import BILL
+from eletrovia.api.sentences_meter import METER
+from eletrovia.api.sentences_usage import USAGE
 from eletrovia.people.account import Language
 
 # kind or status: (English, Português)
@@ -50,6 +54,10 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
 
 # Each is English, then Portuguese. "code/reason" goes before "code" where the facts say so.
 SENTENCES: Final[dict[str, tuple[str, str]]] = {
+    **METER,
+    **USAGE,
+    **BILL,
+    **ALERT,
     # -- the request itself
     "body.malformed": (
         "The body is not well-formed JSON: {problem}.",

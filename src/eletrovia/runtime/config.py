@@ -76,6 +76,19 @@ class BookingSection(Struct, frozen=True, kw_only=True):
     cancel_free_s: Annotated[float, Meta(ge=0)]
 
 
+class MeteringSection(Struct, frozen=True, kw_only=True):
+    """``mqtt_url`` empty: meters come in by the bus. ``master_key_file`` empty: one in the data folder."""
+
+    time_zone: Annotated[str, Meta(min_length=1)]
+    udp_port: Port
+    tcp_port: Port
+    mqtt_url: Annotated[str, Meta(pattern=r"^(mqtts?://.+)?$")]
+    master_key_file: str
+    partition: Literal["day", "month"]
+    keep_readings_months: Annotated[int, Meta(ge=0, le=1200)]
+    future_s: Annotated[float, Meta(ge=0)]
+
+
 class PlanningSection(Struct, frozen=True, kw_only=True):
     """``roads_file`` empty: the graph of Brazil carried along."""
 
@@ -126,6 +139,7 @@ class Config(Struct, frozen=True, kw_only=True):
     store: StoreSection
     bus: BusSection
     booking: BookingSection
+    metering: MeteringSection
     planning: PlanningSection
     classroom: ClassroomSection
     log: LogSection

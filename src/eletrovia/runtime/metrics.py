@@ -1,4 +1,4 @@
-"""Booking's figures for Prometheus."""
+"""Figures for Prometheus, of booking and of readings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from eletrovia.booking.hold import Outcome, Verdict
 from eletrovia.booking.observer import Step
 from eletrovia.booking.trip import TripState
+from eletrovia.metering.reading import Fate, Source
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -66,6 +69,23 @@ class BookingMetrics:
     def trip_ended(self, state: TripState, took_s: float, attempts: int) -> None:
         self._trips[state].observe(took_s)
         self._attempts.inc(attempts)
+
+
+class ReadingMetrics:
+    """Counts what became of readings."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        readings = Counter("eletrovia_readings", "Readings dealt with", ["source", "fate"], registry=registry)
+        self._readings = {
+            (source, fate): readings.labels(source.name.lower(), fate.name.lower())
+            for source in Source
+            for fate in Fate
+        }
+
+    def settled(self, source: Source, fates: NDArray[np.int8]) -> None:
+        for fate, count in enumerate(np.bincount(fates)):
+            if count:
+                self._readings[source, Fate(fate)].inc(int(count))
 
 
 def _die_if_asked(file: Path, step: Step) -> None:

@@ -44,6 +44,7 @@ from eletrovia.federation.wire import Card
 from eletrovia.people.people import People
 from eletrovia.people.token import ACCESS_TTL, AccessTokens
 from eletrovia.runtime.config import Config
+from eletrovia.runtime.metering import Metering
 from eletrovia.runtime.metrics import BookingMetrics
 from eletrovia.runtime.world import CarModels, PlaceNames, World
 from eletrovia.store.pool import Store
@@ -134,6 +135,15 @@ class Operator:
             driver_ref=driver_ref,
             outdated=lambda partner_id: self.feed.refresh(partner_id),
         )
+        self.metering = Metering(
+            config,
+            store=store,
+            bus=bus,
+            people=self.people,
+            clock=clock,
+            ids=self.ids,
+            registry=self.registry,
+        )
         self._told = PartnerWindow(stations, self.board)
         self._asked_about: set[tuple[str, str]] = set()
         self.feed = PartnerFeed(
@@ -159,6 +169,7 @@ class Operator:
             federation_router=federation_router(
                 self.directory, self.keeper, self.register, stations, self.publisher
             ),
+            more_routes=self.metering.routes(),
             parts={"store": self._check_store, "bus": self._check_bus},
         )
 
@@ -234,6 +245,7 @@ class Operator:
                 )
             ]
             stack.push_async_callback(_cancelled, workers)
+            await stack.enter_async_context(self.metering.running())
             mqtt = await TripsOverMqtt(self.bus, self.desk, self.people).start()
             stack.push_async_callback(mqtt.close)
             yield

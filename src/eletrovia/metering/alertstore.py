@@ -1,0 +1,1 @@
+"""PostgreSQL for alerts and their deliveries."""

@@ -1,0 +1,1 @@
+"""PostgreSQL for customers, usage points and what is done to meters."""

@@ -1,0 +1,1 @@
+"""PostgreSQL for usage, marks and their roll-ups."""

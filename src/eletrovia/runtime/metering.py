@@ -1,0 +1,94 @@
+"""One operator's metering, put together: readings in, usage, customers, bills, alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from litestar import Router
+from prometheus_client import CollectorRegistry
+
+from eletrovia.base.clock import Clock
+from eletrovia.base.errors import Invalid
+from eletrovia.base.ids import Ids
+from eletrovia.bus.bus import Bus
+from eletrovia.metering.devicekey import DeviceKeys
+from eletrovia.metering.intake import Intake, Limits
+from eletrovia.metering.readingstore import ReadingStore
+from eletrovia.metering.roster import Roster
+from eletrovia.people.people import People
+from eletrovia.runtime.config import Config
+from eletrovia.runtime.metrics import ReadingMetrics
+from eletrovia.runtime.secret import kept_secret
+from eletrovia.store.pool import Store
+
+
+def device_keys(config: Config) -> DeviceKeys:
+    """Every meter's key, from this utility's own secret."""
+    named = config.metering.master_key_file
+    path = Path(named).expanduser() if named else config.data.path / "meter.key"
+    return DeviceKeys(kept_secret(path).encode())
+
+
+def time_zone(config: Config) -> ZoneInfo:
+    """Where days and months begin. Raises: Invalid for a zone nobody knows."""
+    try:
+        return ZoneInfo(config.metering.time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as unknown:
+        raise Invalid("config.time_zone_unknown", name=config.metering.time_zone) from unknown
+
+
+def intake_of(config: Config, store: Store, roster: Roster, clock: Clock, metrics: ReadingMetrics) -> Intake:
+    """The path into the readings, as the settings say."""
+    sink = ReadingStore(store, clock, partition=config.metering.partition)
+    limits = Limits(future_s=config.metering.future_s)
+    return Intake(sink, roster, clock, limits=limits, observer=metrics)
+
+
+class Metering:
+    """Metering's parts inside an operator's server; ``running`` starts and stops them."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: Store,
+        bus: Bus,
+        people: People,
+        clock: Clock,
+        ids: Ids,
+        registry: CollectorRegistry,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.ids = ids
+        self.store = store
+        self.bus = bus
+        self.people = people
+        self.zone = time_zone(config)
+        self.keys = device_keys(config)
+        self.roster = Roster(store, clock)
+        self.intake = intake_of(config, store, self.roster, clock, ReadingMetrics(registry))
+
+    def routes(self) -> list[Router]:
+        """What it answers below /api/v1."""
+        return []
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """At work until the block ends."""
+        await self.roster.refresh()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.intake.close)
+            workers = [asyncio.create_task(self.roster.run())]
+            stack.push_async_callback(_cancelled, workers)
+            yield
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
