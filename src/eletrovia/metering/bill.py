@@ -13,7 +13,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a customer has agreed on for one usage point, from a day on.
 
     Shape:  ``tariff_id`` names a tariff of the book (``tariff.TariffBook``); ``phases`` 1, 2 or 3 decides the
-            minimum; ``municipality`` the public lighting; ``low_income`` the social tariff where the book has one.
+            minimum; ``municipality`` the public lighting; ``low_income`` the social tariff, if there is.
     """
 
     tariff_id: str
@@ -25,8 +25,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 class BillLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line, which explains itself.
 
-    Shape:  ``kind`` is a stable word ("energy", "flag", "minimum", "lighting", "credit"); ``label`` a key of the
-            bill's words, with ``facts`` to fill it in, in any language.
+    Shape:  ``kind`` is a stable word ("energy", "flag", "minimum", "lighting", "credit"); ``label`` a key
+            of the bill's words, with ``facts`` to fill it in, in any language.
     Units:  quantity_kwh × unit_price = amount before rounding; amount in ``currency`` with taxes inside,
             rounded once, here, to the cent, half up. ``unit_price`` carries taxes.
     """
@@ -54,8 +54,8 @@ class TaxShare(msgspec.Struct, frozen=True, kw_only=True):
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """What a period costs. ``total`` is the sum of the lines, each rounded once.
 
-    Shape:  the period is the days ``[starts_on, ends_on)`` of the utility's zone; ``sources`` names where each
-            price, flag and tax that was used comes from.
+    Shape:  the period is the days ``[starts_on, ends_on)`` of the utility's zone; ``sources`` names where
+            each price, flag and tax that was used comes from.
     """
 
     starts_on: date

@@ -36,7 +36,7 @@ class RegisterAt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """Usage in ``[starts_at, ends_at)``. Units: ``estimated_wh`` is the part that no pair of readings bounds."""
+    """Usage in ``[starts_at, ends_at)``. Units: ``estimated_wh`` is what no two readings bound."""
 
     starts_at: datetime
     ends_at: datetime
