@@ -7,11 +7,12 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from psycopg.errors import CheckViolation
 
 from eletrovia.base.clock import Clock
 from eletrovia.metering.arrival import packed
 from eletrovia.metering.reading import NO_POWER, Fate, Readings
-from eletrovia.store.pool import Connection, Store
+from eletrovia.store.pool import Connection, Store, constraint_of
 
 PartitionWidth = Literal["day", "month"]
 
@@ -90,7 +91,17 @@ class ReadingStore:
 
         Raises: Unavailable when the database is gone, or went in the middle: the same again is then harmless.
         """
-        order = np.lexsort((readings.at_us, readings.meter))
+        try:
+            return await self._merge(readings)
+        except CheckViolation as violation:
+            if constraint_of(violation) is not None:
+                raise
+            # No partition: one that we knew was dropped since, by retention or by a restore from a copy.
+            self._partitions.clear()
+            return await self._merge(readings)
+
+    async def _merge(self, readings: Readings) -> NDArray[np.int8]:
+        order = self._order(readings)
         ordered = readings.pick(order)
         first = np.empty(len(ordered), np.bool_)
         first[:1] = True
@@ -125,6 +136,10 @@ class ReadingStore:
         answer = np.empty_like(fates)
         answer[order] = fates
         return answer
+
+    @staticmethod
+    def _order(readings: Readings) -> NDArray[np.int64]:
+        return np.lexsort((readings.at_us, readings.meter))
 
     @staticmethod
     async def _keep_conflicts(connection: Connection, other: Readings, now: datetime) -> None:
