@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg.errors import DeadlockDetected
 
-from eletrovia.base.clock import SystemClock
+from eletrovia.base.clock import Clock, SystemClock
+from eletrovia.base.errors import Unavailable
 from eletrovia.metering.intake import Intake, Limits
 from eletrovia.metering.reading import Fate, Readings, Source
 from eletrovia.metering.readingstore import ReadingStore
@@ -39,17 +39,17 @@ class AsTheyCome(ReadingStore):
 class Hasty(ReadingStore):
     """Answers while the commit is still on its way."""
 
-    _away: ClassVar[set[asyncio.Task[NDArray[np.int8]]]] = set()
+    def __init__(self, store: Store, clock: Clock) -> None:
+        super().__init__(store, clock)
+        self._away: set[asyncio.Task[NDArray[np.int8]]] = set()
 
     async def merge(self, readings: Readings) -> NDArray[np.int8]:
         self._away.add(asyncio.create_task(super().merge(readings)))
         await asyncio.sleep(0.02)
         return np.zeros(len(readings), np.int8)
 
-    @classmethod
-    async def landed(cls) -> None:
-        await asyncio.gather(*cls._away, return_exceptions=True)
-        cls._away.clear()
+    async def landed(self) -> None:
+        await asyncio.gather(*self._away, return_exceptions=True)
 
 
 def shuffled(seed: int, second: int) -> Readings:
@@ -93,6 +93,15 @@ async def _stored(store: Store) -> dict[int, int]:
         return {int(meter): int(count) for meter, count in await rows.fetchall()}
 
 
+async def _answers(store: Store) -> None:
+    while True:
+        with suppress(Unavailable):
+            async with store.connection() as connection:
+                await connection.execute("select 1")
+                return
+        await asyncio.sleep(0.05)
+
+
 async def _send_while_it_dies(folder: Path, kind: type[ReadingStore]) -> tuple[int, int]:
     """Readings while PostgreSQL is killed again and again; how many were acknowledged, and how many stand."""
     clock = SystemClock()
@@ -107,7 +116,8 @@ async def _send_while_it_dies(folder: Path, kind: type[ReadingStore]) -> tuple[i
                     (METERS,),
                 )
             limits = Limits(flight=2_000, in_flight=3)
-            intake = Intake(kind(store, clock), await Roster.open(store, clock), clock, limits=limits)
+            sink = kind(store, clock)
+            intake = Intake(sink, await Roster.open(store, clock), clock, limits=limits)
             settled = 0
             stop = asyncio.Event()
 
@@ -130,6 +140,7 @@ async def _send_while_it_dies(folder: Path, kind: type[ReadingStore]) -> tuple[i
                     for sender in senders:
                         if sender.done():
                             sender.result()
+                await _answers(store)
                 os.kill(postgres.pid, signal.SIGKILL)
             before = settled
             while settled < before + METERS:
@@ -137,7 +148,8 @@ async def _send_while_it_dies(folder: Path, kind: type[ReadingStore]) -> tuple[i
             stop.set()
             await asyncio.gather(*senders)
             await intake.close()
-            await Hasty.landed()
+            if isinstance(sink, Hasty):
+                await sink.landed()
             return settled, sum((await _stored(store)).values())
     finally:
         await postgres.stop()
