@@ -57,10 +57,10 @@ select place from staged s where not exists (select from put where put.meter = s
 
 # One look into the index for each, whatever the planner thinks of how many there are.
 _STANDING: Final = """
-select s.place, r.energy_wh
+select s.place, r.energy_wh, coalesce(r.sent_kwh, 'NaN')
 from staged s
 cross join lateral (
-    select energy_wh from reading where reading.meter = s.meter and reading.at = s.at offset 0
+    select energy_wh, sent_kwh from reading where reading.meter = s.meter and reading.at = s.at offset 0
 ) r
 where s.place = any (%b::integer[])
 """
@@ -116,15 +116,17 @@ class ReadingStore:
             answered = await connection.execute(_MERGE, (int(readings.source),))
             left = np.array([place for (place,) in await answered.fetchall()], np.int64)
             # What stands for each moment: ours, or what was there before.
-            standing = once.energy_wh.copy()
+            standing, standing_kwh = once.energy_wh.copy(), once.sent_kwh.copy()
             if len(left):
                 answered = await connection.execute(_STANDING, (left.tolist(),))
-                for place, energy_wh in await answered.fetchall():
-                    standing[place] = energy_wh
+                for place, energy_wh, sent_kwh in await answered.fetchall():
+                    standing[place], standing_kwh[place] = energy_wh, sent_kwh
             was_there = np.zeros(len(once), np.bool_)
             was_there[left] = True
             group = np.cumsum(first) - 1
-            differs = ordered.energy_wh != standing[group]
+            # Finer than a Wh, where both tell it so: a number beside none is never another value.
+            told_apart = np.abs(ordered.sent_kwh - standing_kwh[group]) > 0
+            differs = (ordered.energy_wh != standing[group]) | told_apart
             if differs.any():
                 await self._keep_conflicts(connection, ordered.pick(differs), now)
             if len(left) < len(once) or differs.any():
