@@ -14,4 +14,63 @@ METER: Final[dict[str, tuple[str, str]]] = {
         "“{at}” names no time zone; write e.g. 2026-03-01T08:00:00-03:00.",
         "“{at}” não diz o fuso horário; escreva por exemplo 2026-03-01T08:00:00-03:00.",
     ),
+    # -- meters and customers
+    "meter.unknown": ("There is no meter {meter_id}.", "Não existe o medidor {meter_id}."),
+    "meter.taken": ("There is a meter {meter_id} already.", "Já existe um medidor {meter_id}."),
+    "meter.place_taken": (
+        "A meter hangs at the usage point {usage_point_id}, or did then; swap it instead.",
+        "Há, ou havia então, um medidor na unidade consumidora {usage_point_id}; faça uma troca.",
+    ),
+    "meter.concentrator_unknown": (
+        "There is no concentrator {meter_id}.",
+        "Não existe o concentrador {meter_id}.",
+    ),
+    "meter.id_malformed": (
+        "“{value}” is no {field}: letters, digits, _ and -, at most 64.",
+        "“{value}” não serve de {field}: letras sem acento, algarismos, _ e -, no máximo 64.",
+    ),
+    "meter.area_malformed": (
+        "An area has at most {max_length} letters, in one line.",
+        "Um bairro tem no máximo {max_length} letras, em uma linha.",
+    ),
+    "meter.number": ("{value} is no {field}.", "{value} não serve de {field}."),
+    "meter.rolls_over_twice": (
+        "Give either rolls_over_at_wh or digits.",
+        "Informe rolls_over_at_wh ou digits, não os dois.",
+    ),
+    "meter.removed": ("The meter {meter_id} was removed.", "O medidor {meter_id} foi retirado."),
+    "meter.not_fitted": (
+        "The meter {meter_id} hangs nowhere.",
+        "O medidor {meter_id} não está instalado em lugar nenhum.",
+    ),
+    "meter.fitted_elsewhere": (
+        "The meter {meter_id} hangs elsewhere, or did then.",
+        "O medidor {meter_id} está, ou estava então, instalado em outro lugar.",
+    ),
+    "meter.fitted_later": (
+        "At {at} the meter {meter_id} did not hang there yet.",
+        "Em {at} o medidor {meter_id} ainda não estava instalado ali.",
+    ),
+    "meter.counts_nothing": (
+        "{meter_id} is a concentrator: it counts nothing itself.",
+        "{meter_id} é um concentrador: ele próprio não mede nada.",
+    ),
+    "meter.swap_with_itself": (
+        "A meter cannot be swapped for itself.",
+        "Um medidor não pode ser trocado por ele mesmo.",
+    ),
+    "moment.zone_missing": (
+        "“{at}” names no time zone; write e.g. 2026-03-01T08:00:00-03:00.",
+        "“{at}” não diz o fuso horário; escreva por exemplo 2026-03-01T08:00:00-03:00.",
+    ),
+    "moment.to_come": ("{at} is still to come ({field}).", "{at} ainda está por vir ({field})."),
+    "moment.too_old": ("{at} is before the year 2000 ({field}).", "{at} é anterior ao ano 2000 ({field})."),
+    "usage_point.unknown": (
+        "There is no usage point {usage_point_id}.",
+        "Não existe a unidade consumidora {usage_point_id}.",
+    ),
+    "customer.none_yet": (
+        "This account is no customer yet: claim a meter first.",
+        "Esta conta ainda não é de um cliente: associe um medidor primeiro.",
+    ),
 }

@@ -15,8 +15,10 @@ from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Invalid
 from eletrovia.base.ids import Ids
 from eletrovia.bus.bus import Bus
+from eletrovia.metering.access import Access
 from eletrovia.metering.devicekey import DeviceKeys
 from eletrovia.metering.intake import Intake, Limits
+from eletrovia.metering.meters import Meters
 from eletrovia.metering.readingstore import ReadingStore
 from eletrovia.metering.roster import Roster
 from eletrovia.people.people import People
@@ -72,6 +74,8 @@ class Metering:
         self.keys = device_keys(config)
         self.roster = Roster(store, clock)
         self.intake = intake_of(config, store, self.roster, clock, ReadingMetrics(registry))
+        self.access = Access(store)
+        self.meters = Meters(store, self.keys, self.intake, clock=clock, tell=bus.publish)
 
     def routes(self) -> list[Router]:
         """What it answers below /api/v1."""
@@ -83,7 +87,7 @@ class Metering:
         await self.roster.refresh()
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.intake.close)
-            workers = [asyncio.create_task(self.roster.run())]
+            workers = [asyncio.create_task(work) for work in (self.roster.run(), self.meters.run())]
             stack.push_async_callback(_cancelled, workers)
             yield
 
