@@ -40,6 +40,7 @@ CREATE TABLE invoice (
     currency       text           NOT NULL,
     document       bytea          NOT NULL,  -- metering/invoice.py: Invoice, as JSON, to the octet
     sha256         bytea          NOT NULL,
+    measured       bytea          NOT NULL,  -- what it was made from: metering/metered.py, packed
     CONSTRAINT invoice_once UNIQUE (usage_point_id, starts_on),
     CONSTRAINT invoice_no_overlap EXCLUDE USING gist (
         textrange(usage_point_id, usage_point_id, '[]') WITH &&,
@@ -94,7 +95,7 @@ CREATE TABLE settlement (
     amount            numeric(14, 2) NOT NULL,
     by_invoice_id     text           CONSTRAINT settlement_by_invoice_fkey REFERENCES invoice (id),
     by_credit_note_id text           CONSTRAINT settlement_by_credit_note_fkey REFERENCES credit_note (id),
-    bill              bytea          NOT NULL,  -- the bill of that period as it is now known: metering/bill.py: Bill
+    measured          bytea          NOT NULL,  -- what is known of that period since: as in invoice
     settled_at        timestamptz    NOT NULL,
     CONSTRAINT settlement_once PRIMARY KEY (invoice_id, sequence),
     CONSTRAINT settlement_by_one CHECK (num_nonnulls(by_invoice_id, by_credit_note_id) = 1)

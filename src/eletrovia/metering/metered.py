@@ -1,0 +1,141 @@
+"""What a usage point's meters counted together between moments, whichever of them hung there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from eletrovia.base.window import Window
+from eletrovia.metering.bill import Measured
+from eletrovia.metering.usage import Mark, MarkKind, RegisterAt, UsageBook
+
+_GUESSED: Final = (MarkKind.GAP, MarkKind.ESTIMATED)
+
+
+class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A meter that counted for a usage point in a span of time; ``until_at`` None is still there."""
+
+    meter: int
+    meter_id: str
+    from_at: datetime
+    until_at: datetime | None = None
+
+    def within(self, starts_at: datetime, ends_at: datetime) -> tuple[datetime, datetime] | None:
+        """From when until when it counted inside a span; None when it did not."""
+        begins = max(self.from_at, starts_at)
+        ends = ends_at if self.until_at is None else min(self.until_at, ends_at)
+        return (begins, ends) if begins < ends else None
+
+
+class MeterShare(msgspec.Struct, frozen=True, kw_only=True):
+    """What one meter counted of a period: its register at both ends, and whether a reading stands there."""
+
+    meter_id: str
+    from_at: datetime
+    until_at: datetime
+    opening: RegisterAt
+    closing: RegisterAt
+
+    @property
+    def energy_wh(self) -> int:
+        return self.closing.energy_wh - self.opening.energy_wh
+
+
+class Metered(msgspec.Struct, frozen=True, kw_only=True):
+    """A usage point's use between edges, with what it was added up from and what is doubtful about it."""
+
+    stretches: tuple[Measured, ...]
+    meters: tuple[MeterShare, ...]
+    marks: tuple[Mark, ...]
+
+    @property
+    def energy_wh(self) -> int:
+        return sum(stretch.energy_wh for stretch in self.stretches)
+
+    @property
+    def estimated_wh(self) -> int:
+        return sum(stretch.estimated_wh for stretch in self.stretches)
+
+    @property
+    def doubtful(self) -> list[Mark]:
+        """Marks that a bill has to wait for."""
+        return [mark for mark in self.marks if mark.needs_a_look]
+
+
+async def metered(usage: UsageBook, fittings: Sequence[Fitted], edges: Sequence[datetime]) -> Metered:
+    """Use in each stretch between ``edges``, which go up.
+
+    Energy is a difference of registers, so that stretches add up to the whole, to the Wh. Of a stretch, that
+    part is estimated which lies in a silence that goes on beyond it: what no two readings bound.
+    """
+    energy = [0] * (len(edges) - 1)
+    guessed = [0] * (len(edges) - 1)
+    shares: list[MeterShare] = []
+    marks: list[Mark] = []
+    for fitted in fittings:
+        span = fitted.within(edges[0], edges[-1])
+        if span is None:
+            continue
+        own = [mark for mark in await usage.marks(fitted.meter, Window(*span)) if mark.cleared_at is None]
+        marks += own
+        silent = _joined([(m.starts_at, m.ends_at) for m in own if m.kind in _GUESSED])
+        moments = sorted({_clip(at, span) for at in [*edges, *(at for one in silent for at in one)]})
+        registers = {one.at: one for one in await usage.registers_at(fitted.meter, moments)}
+        if not registers:  # it has not told anything yet
+            continue
+
+        def counted(a: datetime, b: datetime, known: dict[datetime, RegisterAt] = registers) -> int:
+            return known[b].energy_wh - known[a].energy_wh
+
+        for place, (a, b) in enumerate(pairwise(edges)):
+            begins, ends = _clip(a, span), _clip(b, span)
+            energy[place] += counted(begins, ends)
+            for since, until in silent:
+                if since < begins < until or since < ends < until:
+                    inside = _clip(since, (begins, ends)), _clip(until, (begins, ends))
+                    guessed[place] += counted(*inside)
+        shares.append(
+            MeterShare(
+                meter_id=fitted.meter_id,
+                from_at=span[0],
+                until_at=span[1],
+                opening=registers[span[0]],
+                closing=registers[span[1]],
+            )
+        )
+    stretches = tuple(
+        Measured(starts_at=a, ends_at=b, energy_wh=energy[place], estimated_wh=guessed[place])
+        for place, (a, b) in enumerate(pairwise(edges))
+    )
+    return Metered(stretches=stretches, meters=tuple(shares), marks=tuple(marks))
+
+
+def packed(stretches: Sequence[Measured]) -> bytes:
+    """Stretches in few octets, to be kept beside what was made from them."""
+    return msgspec.msgpack.encode(
+        [(int(s.starts_at.timestamp()), int(s.ends_at.timestamp()), s.energy_wh) for s in stretches]
+    )
+
+
+def unpacked(octets: bytes) -> list[tuple[int, int, int]]:
+    """What ``packed`` packed: start and end in seconds since 1970, and Wh."""
+    return msgspec.msgpack.decode(octets, type=list[tuple[int, int, int]])
+
+
+def _clip(at: datetime, span: tuple[datetime, datetime]) -> datetime:
+    return min(max(at, span[0]), span[1])
+
+
+def _joined(spans: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """The same spans without overlaps, in order."""
+    joined: list[tuple[datetime, datetime]] = []
+    for since, until in sorted(spans):
+        if joined and since <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(until, joined[-1][1]))
+        elif since < until:
+            joined.append((since, until))
+    return joined
