@@ -18,6 +18,8 @@ from eletrovia.metering.roster import Roster
 
 _log = structlog.get_logger(__name__)
 
+Sender = int | NDArray[np.int32]
+
 SETTLED: Final = Fate.CONFLICT
 """Fates up to this one are settled for good."""
 
@@ -86,12 +88,13 @@ class Intake:
         return self._waiting_readings
 
     async def take(
-        self, readings: Readings, *, sender: int | None = None, patient: bool = True
+        self, readings: Readings, *, sender: Sender | None = None, patient: bool = True
     ) -> NDArray[np.int8]:
         """Commit what is valid and answer with a ``Fate`` for each.
 
-        ``sender`` is the meter's or concentrator's key that vouches for them; None where the way they came
-        has proved already who may speak for whom. A patient taker waits for room, any other is refused.
+        ``sender`` is the meter's or concentrator's key that vouches for them all, or for each; None where the
+        way they came has proved already who may speak for whom. A patient taker waits for room, any other is
+        refused.
         Raises: Overloaded when there is no room; Unavailable when the database is gone: nothing is known then
                 of any of them, and sending the same again is harmless.
         """
@@ -112,7 +115,7 @@ class Intake:
             self._observer.settled(readings.source, fates)
         return fates
 
-    async def take_surely(self, readings: Readings, *, sender: int | None = None) -> NDArray[np.int8]:
+    async def take_surely(self, readings: Readings, *, sender: Sender | None = None) -> NDArray[np.int8]:
         """As ``take``, patient, until the database is there again: for senders that cannot repeat."""
         rest_s = 0.1
         while True:
@@ -132,7 +135,7 @@ class Intake:
         while self._flights:
             await asyncio.wait(list(self._flights))
 
-    async def _checked(self, readings: Readings, sender: int | None) -> NDArray[np.int8]:
+    async def _checked(self, readings: Readings, sender: Sender | None) -> NDArray[np.int8]:
         """STORED for those that may go on, or why not."""
         fates = np.zeros(len(readings), np.int8)
         limits = self._limits
@@ -143,7 +146,8 @@ class Intake:
         known = await self.roster.known(readings.meter)
         if sender is not None and known.any():
             may = np.zeros(len(readings), np.bool_)
-            may[known] = self.roster.may_speak(sender, readings.meter[known])
+            who = sender if isinstance(sender, int) else sender[known]
+            may[known] = self.roster.may_speak(who, readings.meter[known])
             fates[~may] = Fate.NOT_ITS_METER
         fates[~known] = Fate.UNKNOWN_METER
         return fates

@@ -1,0 +1,1 @@
+"""Where meters come in: datagrams, streams, and what both have in common."""

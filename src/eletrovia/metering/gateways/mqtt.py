@@ -1,0 +1,270 @@
+"""Readings over MQTT: ``meters/{id}/reading`` in, ``meters/{id}/ack`` out once PostgreSQL has them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from eletrovia.base.clock import Clock
+from eletrovia.bus.bunch import Bunches
+from eletrovia.bus.bus import Bus
+from eletrovia.metering.gateways import devices
+from eletrovia.metering.gateways.devices import Heard
+from eletrovia.metering.gateways.report import MOST_READINGS, WHY, Columns, Report, Told, power_w_of
+from eletrovia.metering.intake import SETTLED, Intake
+from eletrovia.metering.reading import Fate, Readings, Source, epoch_us
+from eletrovia.metering.roster import Roster
+
+_log = structlog.get_logger(__name__)
+
+OWN_SUBJECT: Final = "meters.*.reading"
+OWN_FILTER: Final = "meters/+/reading"
+QUEUE: Final = "metering"
+"""Gateways beside each other share the messages under this name."""
+
+Message = tuple[str, bytes]
+
+_HEAD, _TAIL = "meters/", "/reading"
+_REPORT: Final = msgspec.json.Decoder(Report)
+_ENCODE: Final = msgspec.json.Encoder().encode
+_READ_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError, ArithmeticError)
+
+
+class Sorter:
+    """Turns bunches of MQTT messages into readings, has them committed, and writes the acknowledgements.
+
+    ``counts`` tells ``reports``, ``malformed``, ``device_messages``, ``device_silent`` (they told of something
+    else), ``device_malformed``, ``device_refused`` and ``not_its_meter``. What became of the readings that
+    went on is counted by the intake's observer.
+    """
+
+    def __init__(self, intake: Intake, roster: Roster, clock: Clock, zone: ZoneInfo) -> None:
+        self._intake = intake
+        self._roster = roster
+        self._clock = clock
+        self._zone = zone
+        self.counts: Counter[str] = Counter()
+
+    async def take(self, messages: Sequence[Message]) -> list[Message]:
+        """Commit what these messages tell; what is to be published in answer.
+
+        Waits, and repeats, while PostgreSQL is gone: most of these senders never say a thing twice.
+        """
+        reports: list[tuple[str, Report]] = []
+        refusals: list[Message] = []
+        from_devices: list[Heard] = []
+        for topic, payload in messages:
+            if topic.startswith(_HEAD):
+                sender = topic[len(_HEAD) : -len(_TAIL)]
+                try:
+                    reports.append((sender, _REPORT.decode(payload)))
+                except _READ_ERRORS as problem:
+                    refusals.append(self._refusal(sender, "reading.malformed", problem=str(problem)[:200]))
+            else:
+                from_devices += self._heard(topic, payload)
+        if from_devices:
+            await self._take_heard(from_devices)
+        if not reports:
+            return refusals
+        return refusals + await self._take_reports(reports)
+
+    # -- our own format ---------------------------------------------------------------------------------
+
+    async def _take_reports(self, reports: list[tuple[str, Report]]) -> list[Message]:
+        self.counts["reports"] += len(reports)
+        items: list[Told] = []
+        meters: list[str] = []
+        senders: list[str] = []
+        ends: list[int] = []
+        spoken_for = False
+        answers: list[Message] = []
+        good: list[tuple[str, Report]] = []
+        for sender, report in reports:
+            if report.readings is None and report.rows is None:
+                told: Sequence[Told] = (report,)
+            else:
+                told = report.items()
+                if report.muddled or len(told) > MOST_READINGS:
+                    code = "reading.muddled" if report.muddled else "reading.too_many"
+                    answers.append(self._refusal(sender, code, report, allowed=MOST_READINGS))
+                    continue
+            for item in told:
+                items.append(item)
+                senders.append(sender)
+                if item.meter is None:
+                    meters.append(sender)
+                else:
+                    meters.append(item.meter)
+                    spoken_for = True
+            ends.append(len(items))
+            good.append((sender, report))
+        columns = Columns(items)
+        fates = await self._fates(columns, meters, senders if spoken_for else None)
+        sender_keys = await self._roster.resolve([sender for sender, _ in good])
+        blocked = self._roster.blocked(sender_keys).tolist()
+        settled = (fates <= SETTLED).tolist()
+        now = self._clock.now()
+        tail = b',"settled":1,"refused":[],"blocked":false,"now":"%s"}' % _text_of(now)
+        start = 0
+        for place, (sender, report) in enumerate(good):
+            end = ends[place]
+            if end == start + 1 and settled[start] and not blocked[place] and type(report.seq) is int:
+                answer = b'{"seq":%d' % report.seq + tail  # the one that comes by the hundred thousand
+            else:
+                answer = self._answer(report, columns, fates, start, end, blocked=blocked[place], now=now)
+            answers.append((f"{_HEAD}{sender}/ack", answer))
+            start = end
+        return answers
+
+    async def _fates(
+        self, columns: Columns, meters: list[str], senders: list[str] | None
+    ) -> NDArray[np.int8]:
+        """Commit what may go in; what became of each."""
+        keys = await self._roster.resolve(meters)
+        fates = np.zeros(len(meters), np.int8)
+        if senders is not None:
+            fates = await self._allowed(keys, await self._roster.resolve(senders))
+        if columns.wrong:
+            fates[list(columns.wrong)] = Fate.IMPOSSIBLE
+            self.counts["malformed"] += len(columns.wrong)
+        await self._settle(fates, Readings(
+            Source.MQTT, keys, columns.at_us, columns.energy_wh,
+            columns.power_w, columns.sent_kwh, columns.estimated,
+        ))  # fmt: skip
+        return fates
+
+    async def _allowed(self, keys: NDArray[np.int32], senders: NDArray[np.int32]) -> NDArray[np.int8]:
+        """NOT_ITS_METER where the sender may not speak for that meter, else STORED."""
+        fates = np.zeros(len(keys), np.int8)
+        known = np.flatnonzero(await self._roster.known(keys))
+        may = self._roster.may_speak(senders[known], keys[known])
+        fates[known[~may]] = Fate.NOT_ITS_METER
+        self.counts[WHY[Fate.NOT_ITS_METER]] += int((~may).sum())
+        return fates
+
+    async def _settle(self, fates: NDArray[np.int8], readings: Readings) -> None:
+        """Commit those that are marked STORED, and mark what became of them."""
+        may = fates == Fate.STORED
+        if may.all():
+            fates[:] = await self._intake.take_surely(readings)
+        elif may.any():
+            fates[may] = await self._intake.take_surely(readings.pick(may))
+
+    def _answer(
+        self,
+        report: Report,
+        columns: Columns,
+        fates: NDArray[np.int8],
+        start: int,
+        end: int,
+        *,
+        blocked: bool,
+        now: datetime,
+    ) -> bytes:
+        told = fates[start:end]
+        refused = [
+            {"place": int(place), "why": columns.wrong.get(start + int(place), WHY[told[place]])}
+            for place in np.flatnonzero(told > SETTLED)
+        ]
+        answer: dict[str, Any] = {} if report.seq is None else {"seq": report.seq}
+        return _ENCODE(
+            {
+                **answer,
+                "settled": end - start - len(refused),
+                "refused": refused,
+                "blocked": blocked,
+                "now": now,
+            }
+        )
+
+    def _refusal(self, sender: str, code: str, report: Report | None = None, **facts: object) -> Message:
+        self.counts["malformed"] += 1
+        answer: dict[str, Any] = {} if report is None or report.seq is None else {"seq": report.seq}
+        told = {**answer, "error": code, "facts": facts, "now": self._clock.now()}
+        return (f"{_HEAD}{sender}/ack", _ENCODE(told))
+
+    # -- devices as they come ---------------------------------------------------------------------------
+
+    def _heard(self, topic: str, payload: bytes) -> list[Heard]:
+        self.counts["device_messages"] += 1
+        try:
+            found = devices.heard(topic, payload)
+        except _READ_ERRORS:
+            self.counts["device_malformed"] += 1
+            return []
+        if not found:
+            self.counts["device_silent"] += 1
+        return found
+
+    async def _take_heard(self, heard: list[Heard]) -> None:
+        """Registers beyond a device's first are meters of their own, ``{device}-1``, registered behind it."""
+        now = self._clock.now()
+        timed: list[tuple[Heard, int]] = []
+        for one in heard:
+            try:
+                timed.append((one, self._moment(one.at, now)))
+            except (ValueError, OverflowError):
+                self.counts["device_malformed"] += 1
+        if not timed:
+            return
+        meters = [f"{one.device}-{one.channel}" if one.channel else one.device for one, _ in timed]
+        keys = await self._roster.resolve(meters)
+        fates = np.zeros(len(timed), np.int8)
+        if any(one.channel for one, _ in timed):
+            fates = await self._allowed(keys, await self._roster.resolve([one.device for one, _ in timed]))
+        await self._settle(fates, Readings(
+            Source.MQTT,
+            keys,
+            np.array([at_us for _, at_us in timed], np.int64),
+            np.array([one.energy_wh for one, _ in timed], np.int64),
+            np.array([power_w_of(one.power_w) for one, _ in timed], np.int32),
+            np.array([one.sent_kwh for one, _ in timed], np.float64),
+        ))  # fmt: skip
+        self.counts["device_refused"] += int((fates > SETTLED).sum())
+
+    def _moment(self, told: float | str | None, now: datetime) -> int:
+        if told is None:
+            return epoch_us(now) // 1000 * 1000
+        if not isinstance(told, str):
+            return round(told * 1000) * 1000
+        moment = datetime.fromisoformat(told)
+        if moment.tzinfo is not None:
+            return epoch_us(moment)
+        # The device's own local time. Where the hour comes twice, it is the one that is now.
+        both = [epoch_us(moment.replace(tzinfo=self._zone, fold=fold)) for fold in (0, 1)]
+        return min(both, key=lambda at_us: abs(at_us - epoch_us(now)))
+
+
+class MqttGateway:
+    """Meters on the bus: NATS is the MQTT broker."""
+
+    def __init__(self, bus: Bus, sorter: Sorter) -> None:
+        self._bus = bus
+        self._sorter = sorter
+        self._bunches: Bunches | None = None
+
+    async def start(self) -> MqttGateway:
+        self._bunches = await self._bus.gather(
+            (OWN_SUBJECT, *devices.SUBJECTS), self._came, queue=QUEUE, at_once=3
+        )
+        return self
+
+    async def close(self) -> None:
+        """Takes no more; what came is committed and answered."""
+        if self._bunches is not None:
+            await self._bunches.close()
+
+    async def _came(self, messages: list[Message]) -> None:
+        await self._bus.publish_all(await self._sorter.take(messages))
+
+
+def _text_of(moment: datetime) -> bytes:
+    return moment.isoformat().replace("+00:00", "Z").encode()

@@ -1,0 +1,69 @@
+"""Tags of many frames at once, with each sender's own key kept ready in memory."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eletrovia.metering.devicekey import DeviceKeys
+from eletrovia.metering.frame import TAG_OCTETS
+from eletrovia.metering.gateways.sha256 import key_states, tags
+
+_PLACES: Final = 1 << 20
+
+
+class Seals:
+    """Checks and makes tags; belongs to one thread.
+
+    Shape: remembers up to a million keys, 72 octets each, in memory that is taken as it is needed.
+    """
+
+    def __init__(self, keys: DeviceKeys) -> None:
+        self._keys = keys
+        # A key's place is its number's last bits: whoever comes later to the same place takes it.
+        self._meter = np.zeros(_PLACES, np.int32)
+        self._epoch = np.zeros(_PLACES, np.int32)
+        self._states = np.zeros((_PLACES, 16), np.uint32)
+
+    def are_right(
+        self,
+        octets: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        senders: NDArray[Any],
+    ) -> NDArray[np.bool_]:
+        """Which of these frames, their tags at their ends, their senders signed; ``senders`` are roster rows."""
+        if not len(starts):
+            return np.zeros(0, np.bool_)
+        content = lengths - TAG_OCTETS
+        made = tags(octets, starts, content, self._of(senders))
+        shown = octets[(starts + content)[:, None] + np.arange(TAG_OCTETS)]
+        right: NDArray[np.bool_] = (made == shown).all(axis=1)
+        return right
+
+    def sign(self, frames: NDArray[np.uint8], senders: NDArray[Any]) -> None:
+        """Write the tag at the end of each row, which is one frame."""
+        count, octets = frames.shape
+        if count:
+            starts = np.arange(count, dtype=np.int64) * octets
+            lengths = np.full(count, octets - TAG_OCTETS, np.int64)
+            frames[:, -TAG_OCTETS:] = tags(frames.reshape(-1), starts, lengths, self._of(senders))
+
+    def _of(self, senders: NDArray[Any]) -> NDArray[np.uint32]:
+        """HMAC's states of these senders' keys."""
+        meter, epoch = senders["key"], senders["epoch"]
+        place = meter & (_PLACES - 1)
+        missing = np.flatnonzero((self._meter[place] != meter) | (self._epoch[place] != epoch))
+        if not len(missing):
+            return self._states[place]
+        pairs = zip(meter[missing].tolist(), epoch[missing].tolist(), strict=True)
+        told = bytearray().join(self._keys.of(*pair) for pair in pairs)
+        fresh = key_states(np.frombuffer(told, np.uint8).reshape(len(missing), -1))
+        states = self._states[place]
+        states[missing] = fresh
+        self._meter[place[missing]] = meter[missing]
+        self._epoch[place[missing]] = epoch[missing]
+        self._states[place[missing]] = fresh
+        return states
