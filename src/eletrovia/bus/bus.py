@@ -9,6 +9,7 @@ from pathlib import Path
 from nats.js.errors import APIError
 
 from eletrovia.base.errors import Conflict
+from eletrovia.bus.bunch import Bunches, BunchHandler
 from eletrovia.bus.durable import Durable, DurableHandler, StreamRule
 from eletrovia.bus.line import Line
 from eletrovia.bus.subscription import Handler, Subscription
@@ -74,6 +75,47 @@ class Bus:
             handler,
             queue=queue,
             concurrency=concurrency,
+            counts=self.counts,
+            forget=self._line.unbind,
+        )
+        try:
+            await self._line.bind(made)
+        except BaseException:
+            await made.close()
+            raise
+        return made
+
+    async def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """As ``publish``, for many; topics here may hold what ``topic.check_topic`` refuses.
+
+        Raises: as ``publish``.
+        """
+        for topic, payload in messages:
+            await self._line.send(topic.replace("/", "."), payload)
+        self.counts["published"] += len(messages)
+
+    async def gather(
+        self,
+        subjects: Sequence[str],
+        handler: BunchHandler,
+        *,
+        queue: str | None = None,
+        most: int = 10_000,
+        at_once: int = 2,
+    ) -> Bunches:
+        """Calls ``handler([(topic, payload), …])`` with all that came meanwhile, ``most`` at a time.
+
+        ``subjects`` are NATS's own, so that devices may use topics that are none of ours (``x/status/switch:0``).
+        Subscribers with the same ``queue`` share the messages. For the rest as ``subscribe``.
+
+        Raises: Unavailable when closed.
+        """
+        made = Bunches(
+            subjects,
+            handler,
+            queue=queue,
+            most=most,
+            at_once=at_once,
             counts=self.counts,
             forget=self._line.unbind,
         )

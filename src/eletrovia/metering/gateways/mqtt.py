@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -67,7 +67,10 @@ class Sorter:
                 try:
                     reports.append((sender, _REPORT.decode(payload)))
                 except _READ_ERRORS as problem:
-                    refusals.append(self._refusal(sender, "reading.malformed", problem=str(problem)[:200]))
+                    told = _sequence_in(payload)
+                    refusals.append(
+                        self._refusal(sender, "reading.malformed", told, problem=str(problem)[:200])
+                    )
             else:
                 from_devices += self._heard(topic, payload)
         if from_devices:
@@ -94,7 +97,7 @@ class Sorter:
                 told = report.items()
                 if report.muddled or len(told) > MOST_READINGS:
                     code = "reading.muddled" if report.muddled else "reading.too_many"
-                    answers.append(self._refusal(sender, code, report, allowed=MOST_READINGS))
+                    answers.append(self._refusal(sender, code, report.seq, allowed=MOST_READINGS))
                     continue
             for item in told:
                 items.append(item)
@@ -185,9 +188,9 @@ class Sorter:
             }
         )
 
-    def _refusal(self, sender: str, code: str, report: Report | None = None, **facts: object) -> Message:
+    def _refusal(self, sender: str, code: str, seq: int | str | None, **facts: object) -> Message:
         self.counts["malformed"] += 1
-        answer: dict[str, Any] = {} if report is None or report.seq is None else {"seq": report.seq}
+        answer: dict[str, Any] = {} if seq is None else {"seq": seq}
         told = {**answer, "error": code, "facts": facts, "now": self._clock.now()}
         return (f"{_HEAD}{sender}/ack", _ENCODE(told))
 
@@ -264,6 +267,18 @@ class MqttGateway:
 
     async def _came(self, messages: list[Message]) -> None:
         await self._bus.publish_all(await self._sorter.take(messages))
+
+
+class _Sequence(msgspec.Struct):
+    seq: int | Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+def _sequence_in(payload: bytes) -> int | str | None:
+    """The number of a report that is otherwise unreadable, where that can be read."""
+    try:
+        return msgspec.json.decode(payload, type=_Sequence).seq
+    except _READ_ERRORS:
+        return None
 
 
 def _text_of(moment: datetime) -> bytes:
