@@ -6,6 +6,7 @@ STAMP := .venv/.installed
 # Test files are dealt out to this many processes, each with a PostgreSQL and brokers of its own.
 WORKERS ?= 2
 DATA ?= var
+INPUTS ?= 10000000
 # Nothing is left in the home folder, and no other Python is fetched than the one that is here.
 export UV_CACHE_DIR ?= $(CURDIR)/.tools/cache
 export UV_PYTHON_DOWNLOADS ?= never
@@ -13,7 +14,7 @@ export UV_PYTHON_DOWNLOADS ?= never
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format types bench lock compose-secrets clean
+.PHONY: help setup demo test test-fast lint format types bench fuzz lock compose-secrets clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -64,6 +65,9 @@ format: setup ## let ruff tidy up
 
 bench: setup ## the figures, each beside its yardstick
 	$(BIN)/python -m bench
+
+fuzz: setup ## ten million bent inputs through every decoder (minutes); `make test` runs a few thousand
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
 
 lock: $(UV) ## choose package versions anew (after a change of pyproject.toml)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+
 from bench.holdload import HoldJob, work
 from bench.report import figure
 
