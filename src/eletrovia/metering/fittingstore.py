@@ -42,6 +42,8 @@ on conflict (id) do nothing
 _PUT: Final = """
 insert into fitting (usage_point_id, meter, from_at, start_wh, readings_due)
 select * from unnest(%b::text[], %b::integer[], %b::timestamptz[], %b::bigint[], %b::boolean[])
+    as a (place, meter, from_at, start_wh, readings_due)
+order by place
 """
 _METER: Final = """
 select m.id, m.kind, m.state, f.usage_point_id, coalesce(p.area, ''), p.customer_id, m.max_power_w,
