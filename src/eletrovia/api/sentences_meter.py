@@ -10,6 +10,53 @@ METER: Final[dict[str, tuple[str, str]]] = {
         "Too many readings wait already ({waiting}); send these again soon.",
         "Já há leituras demais esperando ({waiting}); envie estas de novo daqui a pouco.",
     ),
+    "reading.at_malformed": (
+        "“{at}” is no time (reading {place}); write e.g. 2026-03-01T08:00:00-03:00, or seconds since 1970.",
+        "“{at}” não é um horário (leitura {place}); escreva por exemplo 2026-03-01T08:00:00-03:00, ou "
+        "segundos desde 1970.",
+    ),
+    "reading.energy_missing": (
+        "Reading {place} tells no energy: energy_wh or energy_kwh.",
+        "A leitura {place} não diz a energia: energy_wh ou energy_kwh.",
+    ),
+    "reading.energy_twice": (
+        "Reading {place} tells its energy twice: either energy_wh or energy_kwh.",
+        "A leitura {place} diz a energia duas vezes: ou energy_wh ou energy_kwh.",
+    ),
+    "reading.meter_missing": (
+        "Reading {place} names no meter.",
+        "A leitura {place} não diz de qual medidor é.",
+    ),
+    "reading.muddled": (
+        "Send one reading, or “readings”, or “rows”: not several of them together.",
+        "Envie uma leitura, ou “readings”, ou “rows”: não vários deles juntos.",
+    ),
+    "reading.unknown_meter": ("There is no meter {meter_id}.", "Não existe o medidor {meter_id}."),
+    "reading.not_its_meter": (
+        "This device may not speak for meter {meter_id}.",
+        "Este dispositivo não pode falar pelo medidor {meter_id}.",
+    ),
+    "reading.from_the_future": (
+        "{at} is still to come: look at the meter's clock.",
+        "{at} ainda está por vir: verifique o relógio do medidor.",
+    ),
+    "reading.too_old": (
+        "{at} is before what is still kept.",
+        "{at} é anterior ao que ainda se guarda.",
+    ),
+    "reading.impossible": ("No register shows this value.", "Nenhum medidor mostra esse valor."),
+    "login.device_unknown": (
+        "There is no such device, or its key is another one.",
+        "Esse dispositivo não existe, ou a chave é outra.",
+    ),
+    "body.encoding_unknown": (
+        "“{encoding}” cannot be unpacked here; send gzip, or plain JSON.",
+        "“{encoding}” não pode ser aberto aqui; envie gzip, ou JSON puro.",
+    ),
+    "body.readings_too_large": (
+        "Unpacked, the body is too large; {most} octets are the most.",
+        "Aberto, o corpo é grande demais; o máximo são {most} octetos.",
+    ),
     "reading.time_zone_missing": (
         "“{at}” names no time zone; write e.g. 2026-03-01T08:00:00-03:00.",
         "“{at}” não diz o fuso horário; escreva por exemplo 2026-03-01T08:00:00-03:00.",

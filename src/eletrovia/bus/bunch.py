@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,8 +25,8 @@ MAX_WAITING = 200_000
 class Bunches:
     """Calls a handler with all that came since its last call, ``most`` at a time, until ``close``.
 
-    What comes while ``MAX_WAITING`` messages wait is dropped and counted: senders are answered by the handler,
-    and repeat what nobody answered.
+    What comes while ``MAX_WAITING`` messages wait is dropped and counted: senders are answered by the
+    handler, and repeat what nobody answered.
     """
 
     def __init__(
@@ -58,15 +59,17 @@ class Bunches:
             await client.subscribe(subject, queue=self._queue, cb=self._receive) for subject in self._subjects
         ]
 
-    async def close(self) -> None:
-        """Takes no more messages, and waits until those that came are handled."""
+    async def close(self, *, patience_s: float = 10.0) -> None:
+        """Takes no more messages, and waits until those that came are handled, for so long."""
         self._forget(self)
         for bound in self._bound:
             await end_subscription(bound)
         self._bound = []
-        while self._waiting or self._at_work:
-            self._rested.clear()
-            await self._rested.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while self._waiting or self._at_work:
+                    self._rested.clear()
+                    await self._rested.wait()
         for hand in self._hands:
             hand.cancel()
         await asyncio.gather(*self._hands, return_exceptions=True)

@@ -105,8 +105,8 @@ class Bus:
     ) -> Bunches:
         """Calls ``handler([(topic, payload), …])`` with all that came meanwhile, ``most`` at a time.
 
-        ``subjects`` are NATS's own, so that devices may use topics that are none of ours (``x/status/switch:0``).
-        Subscribers with the same ``queue`` share the messages. For the rest as ``subscribe``.
+        ``subjects`` are NATS's own, so that devices may use topics that are none of ours
+        (``x/status/switch:0``). Subscribers with the same ``queue`` share them; the rest is as in ``subscribe``.
 
         Raises: Unavailable when closed.
         """

@@ -13,8 +13,8 @@ from eletrovia.base.errors import Invalid
 from eletrovia.metering.reading import epoch_us
 
 _PATTERN: Final = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
-_SEPARATORS: Final = np.flatnonzero(_PATTERN != ord("0"))
-_DIGITS: Final = np.flatnonzero(_PATTERN == ord("0"))
+_SEPARATORS: Final = np.flatnonzero(ord("0") != _PATTERN)
+_DIGITS: Final = np.flatnonzero(ord("0") == _PATTERN)
 _FURTHEST_S: Final = 10**12
 
 MALFORMED: Final = "at_malformed"

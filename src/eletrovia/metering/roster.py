@@ -106,7 +106,7 @@ class Roster:
         return mask
 
     def may_speak(self, sender: int | NDArray[np.int32], keys: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """For which of these known meters ``sender`` (or each's own) may speak: itself, and those behind it."""
+        """For which of these known meters ``sender`` (or each's own) speaks: itself, and those behind it."""
         mask: NDArray[np.bool_] = (keys == sender) | (self._rows["via"][keys] == sender)
         return mask
 

@@ -11,19 +11,26 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from litestar import Router
 from prometheus_client import CollectorRegistry
 
+from eletrovia.api.routes.readings import meter_readings, readings
 from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Invalid
 from eletrovia.base.ids import Ids
 from eletrovia.bus.bus import Bus
-from eletrovia.metering.access import Access
+from eletrovia.charging.location import plain
+from eletrovia.metering.access import Access, Sight
 from eletrovia.metering.devicekey import DeviceKeys
+from eletrovia.metering.gateways.broker import BrokerGateway
+from eletrovia.metering.gateways.login import DeviceLogin
+from eletrovia.metering.gateways.mqtt import MqttGateway, Sorter
 from eletrovia.metering.intake import Intake, Limits
 from eletrovia.metering.meters import Meters
+from eletrovia.metering.readinglog import ReadingLog
 from eletrovia.metering.readingstore import ReadingStore
 from eletrovia.metering.roster import Roster
+from eletrovia.people.account import Who
 from eletrovia.people.people import People
 from eletrovia.runtime.config import Config
-from eletrovia.runtime.metrics import ReadingMetrics
+from eletrovia.runtime.metrics import ReadingMetrics, Tallies
 from eletrovia.runtime.secret import kept_secret
 from eletrovia.store.pool import Store
 
@@ -74,12 +81,22 @@ class Metering:
         self.keys = device_keys(config)
         self.roster = Roster(store, clock)
         self.intake = intake_of(config, store, self.roster, clock, ReadingMetrics(registry))
+        self.devices = DeviceLogin(self.roster, self.keys)
+        self.sorter = Sorter(self.intake, self.roster, clock, self.zone)
+        Tallies(registry, "eletrovia_mqtt_readings", "Messages of meters over MQTT", self.sorter.counts)
         self.access = Access(store)
+        self.log = ReadingLog(store)
         self.meters = Meters(store, self.keys, self.intake, clock=clock, tell=bus.publish)
 
     def routes(self) -> list[Router]:
         """What it answers below /api/v1."""
-        return []
+        return [
+            readings(self.intake, self.roster, self.devices, self.people),
+            meter_readings(self.log, self._sight, self.people, self.clock),
+        ]
+
+    async def _sight(self, who: Who, meter_id: str) -> Sight:
+        return await self.access.sight(who.account_id, meter_id, is_staff=who.is_staff)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -89,7 +106,22 @@ class Metering:
             stack.push_async_callback(self.intake.close)
             workers = [asyncio.create_task(work) for work in (self.roster.run(), self.meters.run())]
             stack.push_async_callback(_cancelled, workers)
+            await stack.enter_async_context(mqtt_running(self.config, self.bus, self.sorter))
             yield
+
+
+@contextlib.asynccontextmanager
+async def mqtt_running(config: Config, bus: Bus, sorter: Sorter) -> AsyncIterator[None]:
+    """Meters come in by MQTT until the block ends: by the bus, or by the user's own broker."""
+    async with contextlib.AsyncExitStack() as stack:
+        if config.metering.mqtt_url:
+            name = f"eletrovia-{plain(config.operator.id)}"
+            broker = BrokerGateway(config.metering.mqtt_url, sorter, name=name)
+            stack.push_async_callback(_cancelled, [asyncio.create_task(broker.run())])
+        else:
+            gateway = await MqttGateway(bus, sorter).start()
+            stack.push_async_callback(gateway.close)
+        yield
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from eletrovia.booking.hold import Outcome, Verdict
 from eletrovia.booking.observer import Step
@@ -86,6 +89,20 @@ class ReadingMetrics:
         for fate, count in enumerate(np.bincount(fates)):
             if count:
                 self._readings[source, Fate(fate)].inc(int(count))
+
+
+class Tallies(Collector):
+    """Counters that a part keeps for itself, as ``{name}_total{event="…"}``."""
+
+    def __init__(self, registry: CollectorRegistry, name: str, said: str, counts: Mapping[str, int]) -> None:
+        self._name, self._said, self._counts = name, said, counts
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(self._name, self._said, labels=["event"])
+        for event, count in sorted(self._counts.items()):
+            family.add_metric([event], count)
+        yield family
 
 
 def _die_if_asked(file: Path, step: Step) -> None:

@@ -209,11 +209,12 @@ class Operator:
         await self.bus.flush(timeout_s=1.5)
 
     async def authorise(self, username: str, password: str, knocker: Knocker) -> Grant | None:
-        """Who may do what at our broker: partners hear our stations, drivers ask for trips."""
+        """Who may do what at our broker: partners hear our stations, drivers ask for trips, meters tell."""
         try:
             who = self.people.authenticate(password)
         except Denied:
-            return partner_grant(self.directory, self.config.operator.id, username, password)
+            partner = partner_grant(self.directory, self.config.operator.id, username, password)
+            return partner or await self.metering.devices.grant(username, password)
         return Grant(
             name=who.account_id,
             publish=("trips.request",),

@@ -25,6 +25,7 @@ from eletrovia.bus.secret import public_key
 from eletrovia.charging.location import plain
 from eletrovia.charging.stations import Stations
 from eletrovia.federation.wire import Card
+from eletrovia.metering.gateways.login import name_at_broker
 from eletrovia.runtime.config import BusSection, Config
 from eletrovia.runtime.fleet import tether_ends
 from eletrovia.runtime.login import first_staff
@@ -92,8 +93,11 @@ async def opened(
             stack.push_async_callback(callout.close)
             if access.system_url is not None:
                 operator.directory.watch(_expelling(operator, callout))
+                operator.metering.roster.watch(_expelling_devices(callout))
         await first_staff(operator.people, config.operator.id, data)
         await stack.enter_async_context(operator.running())
+        if access is not None and access.system_url is not None:
+            await callout.recheck(operator.metering.devices.still_good)
         yield operator, listener
 
 
@@ -161,6 +165,18 @@ def _expelling(operator: Operator, callout: Callout) -> Callable[[str], None]:
         task.add_done_callback(running.discard)
 
     return changed
+
+
+def _expelling_devices(callout: Callout) -> Callable[[int, int], None]:
+    """When a device's secret is made anew, whoever came in with the old one has to leave."""
+    running: set[asyncio.Task[int]] = set()
+
+    def revoked(meter: int, epoch: int) -> None:
+        task = asyncio.get_running_loop().create_task(callout.expel(name_at_broker(meter, epoch)))
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    return revoked
 
 
 class _Server(uvicorn.Server):

@@ -1,7 +1,7 @@
 """Readings through an MQTT broker of the user's own: Mosquitto, EMQX, any.
 
-Throughput is aiomqtt's, some ten thousand messages a second: meters that many belong on the bus, or should put
-many readings into a message.
+Throughput is aiomqtt's, some ten thousand messages a second: so many meters belong on the bus, or should
+put many readings into a message.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _AT_ONCE: Final = 3
 class BrokerAddress:
     """Where a broker is, as ``mqtt://user:password@host:1883/?share=NAME`` tells it; ``mqtts`` is with TLS.
 
-    Gateways of one ``share`` divide the messages ($share/NAME/…): Mosquitto, EMQX and HiveMQ do that. Without it
-    each gateway hears everything, which is harmless and twice the work.
+    Gateways of one ``share`` divide the messages ($share/NAME/…): Mosquitto, EMQX and HiveMQ do that. Without
+    it each gateway hears everything, which is harmless and twice the work.
     Raises: Invalid ``config.wrong_value``.
     """
 
@@ -61,8 +61,8 @@ class BrokerAddress:
 class BrokerGateway:
     """Meters at a broker of the user's. Comes back for as long as the broker is away.
 
-    Subscribes with QoS 1 and in a lasting session, and lets the broker know that a message has arrived only when
-    PostgreSQL has it: what a gateway that died had not committed comes again.
+    Subscribes with QoS 1 and in a lasting session, and lets the broker know that a message has arrived only
+    when PostgreSQL has it: what a gateway that died had not committed comes again.
     """
 
     def __init__(self, url: str, sorter: Sorter, *, name: str) -> None:
@@ -101,7 +101,7 @@ class BrokerGateway:
             tls_context=ssl.create_default_context() if at.secure else None,
         )
         # aiomqtt has no word for this, and its paho client is where the acknowledgement is sent from.
-        client._client.manual_ack_set(True)  # noqa: SLF001
+        client._client.manual_ack_set(True)
         return client
 
     async def _listen(self, client: aiomqtt.Client) -> None:
@@ -126,7 +126,7 @@ class BrokerGateway:
                 fresh = [_plain(one) for one in messages if not one.retain]
                 answers = await self._sorter.take(fresh)
                 for one in messages:
-                    client._client.ack(one.mid, one.qos)  # noqa: SLF001
+                    client._client.ack(one.mid, one.qos)
                 for topic, payload in answers:
                     await client.publish(topic, payload, qos=0)
             except aiomqtt.MqttError:

@@ -40,8 +40,8 @@ _DIGITS: Final = 30
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """A register value in a device's message.
 
-    Shape: ``channel`` counts a device's registers from 0; ``at`` is seconds since 1970, or a local time without
-           a zone, or None where the device tells no time: then it is now.
+    Shape: ``channel`` counts a device's registers from 0; ``at`` is seconds since 1970, or a local time
+           without a zone, or None where the device tells no time: then it is now.
     """
 
     device: str

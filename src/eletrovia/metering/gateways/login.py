@@ -17,7 +17,21 @@ _REMOVED: Final = STATES["removed"]
 _GRANT: Final = re.compile(r"meter-(\d+)-(\d+)")
 
 _ROOTS: Final = frozenset(
-    "meters trips stations operators cars nodes alerts tele stat cmnd shellies homeassistant tasmota".split()
+    [
+        "meters",
+        "trips",
+        "stations",
+        "operators",
+        "cars",
+        "nodes",
+        "alerts",
+        "tele",
+        "stat",
+        "cmnd",
+        "shellies",
+        "homeassistant",
+        "tasmota",
+    ]
 )
 """First levels of topics that are not a device's own, whatever a meter is called."""
 
@@ -42,7 +56,7 @@ class DeviceLogin:
         return key
 
     async def grant(self, device_id: str, shown: str) -> Grant | None:
-        """What a device may do at our broker: tell its own readings, hear their acknowledgement. None for strangers."""
+        """What a device may do at our broker: tell its own readings, hear the answers. None for strangers."""
         try:
             key = await self.meter(device_id, shown)
         except Denied:
@@ -52,14 +66,14 @@ class DeviceLogin:
         publish: tuple[str, ...] = (f"meters.{device_id}.reading",)
         subscribe: tuple[str, ...] = (f"meters.{device_id}.ack", f"meters.{device_id}.command")
         if device_id not in _ROOTS:
-            # What Tasmota and Shelly say and hear by themselves: a word they may not say would end the connection.
+            # What Tasmota and Shelly say and hear by themselves: a forbidden word would end the connection.
             publish += tuple(f"{root}.{device_id}.>" for root in ("tele", "stat", "shellies"))
             publish += (f"{device_id}.>",)
             subscribe += (f"cmnd.{device_id}.>", f"shellies.{device_id}.>", f"{device_id}.>")
         return Grant(name=name_at_broker(key, epoch), publish=publish, subscribe=subscribe)
 
     async def still_good(self, name: str) -> bool:
-        """Whether whoever the broker knows under this name still has the right secret; True for all but devices."""
+        """Whether a device that the broker knows under this name has the right secret; True for others."""
         match = _GRANT.fullmatch(name)
         if match is None:
             return True

@@ -41,9 +41,9 @@ _READ_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError, Arithme
 class Sorter:
     """Turns bunches of MQTT messages into readings, has them committed, and writes the acknowledgements.
 
-    ``counts`` tells ``reports``, ``malformed``, ``device_messages``, ``device_silent`` (they told of something
-    else), ``device_malformed``, ``device_refused`` and ``not_its_meter``. What became of the readings that
-    went on is counted by the intake's observer.
+    ``counts`` tells ``reports``, ``malformed``, ``device_messages``, ``device_silent`` (they told of
+    something else), ``device_malformed`` and ``device_refused``. What became of readings is
+    counted by the intake's observer.
     """
 
     def __init__(self, intake: Intake, roster: Roster, clock: Clock, zone: ZoneInfo) -> None:
@@ -133,33 +133,27 @@ class Sorter:
         """Commit what may go in; what became of each."""
         keys = await self._roster.resolve(meters)
         fates = np.zeros(len(meters), np.int8)
-        if senders is not None:
-            fates = await self._allowed(keys, await self._roster.resolve(senders))
         if columns.wrong:
             fates[list(columns.wrong)] = Fate.IMPOSSIBLE
             self.counts["malformed"] += len(columns.wrong)
+        # Whose topic it came on is what the broker has checked.
+        by = None if senders is None else await self._roster.resolve(senders)
         await self._settle(fates, Readings(
             Source.MQTT, keys, columns.at_us, columns.energy_wh,
             columns.power_w, columns.sent_kwh, columns.estimated,
-        ))  # fmt: skip
+        ), by)  # fmt: skip
         return fates
 
-    async def _allowed(self, keys: NDArray[np.int32], senders: NDArray[np.int32]) -> NDArray[np.int8]:
-        """NOT_ITS_METER where the sender may not speak for that meter, else STORED."""
-        fates = np.zeros(len(keys), np.int8)
-        known = np.flatnonzero(await self._roster.known(keys))
-        may = self._roster.may_speak(senders[known], keys[known])
-        fates[known[~may]] = Fate.NOT_ITS_METER
-        self.counts[WHY[Fate.NOT_ITS_METER]] += int((~may).sum())
-        return fates
-
-    async def _settle(self, fates: NDArray[np.int8], readings: Readings) -> None:
+    async def _settle(
+        self, fates: NDArray[np.int8], readings: Readings, by: NDArray[np.int32] | None
+    ) -> None:
         """Commit those that are marked STORED, and mark what became of them."""
         may = fates == Fate.STORED
         if may.all():
-            fates[:] = await self._intake.take_surely(readings)
+            fates[:] = await self._intake.take_surely(readings, sender=by)
         elif may.any():
-            fates[may] = await self._intake.take_surely(readings.pick(may))
+            some = None if by is None else by[may]
+            fates[may] = await self._intake.take_surely(readings.pick(may), sender=some)
 
     def _answer(
         self,
@@ -220,9 +214,10 @@ class Sorter:
             return
         meters = [f"{one.device}-{one.channel}" if one.channel else one.device for one, _ in timed]
         keys = await self._roster.resolve(meters)
-        fates = np.zeros(len(timed), np.int8)
+        by = None
         if any(one.channel for one, _ in timed):
-            fates = await self._allowed(keys, await self._roster.resolve([one.device for one, _ in timed]))
+            by = await self._roster.resolve([one.device for one, _ in timed])
+        fates = np.zeros(len(timed), np.int8)
         await self._settle(fates, Readings(
             Source.MQTT,
             keys,
@@ -230,7 +225,7 @@ class Sorter:
             np.array([one.energy_wh for one, _ in timed], np.int64),
             np.array([power_w_of(one.power_w) for one, _ in timed], np.int32),
             np.array([one.sent_kwh for one, _ in timed], np.float64),
-        ))  # fmt: skip
+        ), by)  # fmt: skip
         self.counts["device_refused"] += int((fates > SETTLED).sum())
 
     def _moment(self, told: float | str | None, now: datetime) -> int:

@@ -28,8 +28,8 @@ MeterId = Annotated[str, msgspec.Meta(pattern=METER_ID)]
 class Item(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One register value.
 
-    Shape: ``at`` is ISO 8601 with an offset, or whole seconds since 1970; ``energy_wh`` or ``energy_kwh``, the
-           latter's parts of a Wh cut off: a register displays, and cutting never adds up.
+    Shape: ``at`` is ISO 8601 with an offset, or whole seconds since 1970; ``energy_wh`` or ``energy_kwh``,
+           the latter's parts of a Wh cut off: a register displays, and cutting never adds up.
     """
 
     at: int | str
@@ -103,7 +103,7 @@ class Columns:
             except OverflowError:
                 pass
             else:
-                if not any([item.energy_kwh is not None for item in items]):
+                if all(item.energy_kwh is None for item in items):
                     return energy_wh, None
         energy_wh = np.zeros(len(items), np.int64)
         sent_kwh = np.full(len(items), np.nan)
