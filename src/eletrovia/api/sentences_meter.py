@@ -116,6 +116,59 @@ METER: Final[dict[str, tuple[str, str]]] = {
         "There is no usage point {usage_point_id}.",
         "Não existe a unidade consumidora {usage_point_id}.",
     ),
+    "usage_point.occupied": (
+        "Somebody lives at the usage point {usage_point_id}, or did then.",
+        "Alguém ocupa, ou ocupava então, a unidade consumidora {usage_point_id}.",
+    ),
+    "usage_point.nobody_there": (
+        "Nobody is known to live at the usage point {usage_point_id}.",
+        "Não há cliente na unidade consumidora {usage_point_id}.",
+    ),
+    "stay.ends_before_it_begins": (
+        "At {at} they did not live at the usage point {usage_point_id} yet.",
+        "Em {at} o cliente ainda não ocupava a unidade consumidora {usage_point_id}.",
+    ),
+    "meter.claim_refused": (
+        "The meter {meter_id} and this code do not belong together.",
+        "O medidor {meter_id} e este código não combinam.",
+    ),
+    "meter.claimed": (
+        "Somebody has the meter {meter_id} already. Have you moved in? Ask the utility for a new code.",
+        "O medidor {meter_id} já tem cliente. Você se mudou para lá? Peça um código novo à distribuidora.",
+    ),
+    "meter.claim_too_many_tries": (
+        "Too many wrong codes; wait {retry_after_s} s.",
+        "Códigos errados demais; espere {retry_after_s} s.",
+    ),
+    "customer.unknown": ("There is no customer {customer_id}.", "Não existe o cliente {customer_id}."),
+    "customer.account_taken": (
+        "The account {account_id} is a customer already.",
+        "A conta {account_id} já é de um cliente.",
+    ),
+    "customer.erased": (
+        "This customer was erased; nothing can be changed any more.",
+        "Este cliente foi apagado; nada mais pode ser alterado.",
+    ),
+    "customer.name_malformed": (
+        "A name has 1 to {max_length} letters, in one line.",
+        "Um nome tem de 1 a {max_length} letras, em uma linha.",
+    ),
+    "customer.address_malformed": (
+        "An address has at most {max_length} letters.",
+        "Um endereço tem no máximo {max_length} letras.",
+    ),
+    "customer.email_malformed": (
+        "That is no e-mail address; it looks like {expected}.",
+        "Isso não é um endereço de e-mail; ele tem a forma {expected}.",
+    ),
+    "customer.tax_id_malformed": (
+        "That is neither a CPF (11 digits) nor a CNPJ (14).",
+        "Isso não é um CPF (11 dígitos) nem um CNPJ (14).",
+    ),
+    "customer.tax_id_wrong": (
+        "The check digits do not fit this CPF or CNPJ; look at it again.",
+        "Os dígitos verificadores não batem com esse CPF ou CNPJ; confira.",
+    ),
     "customer.none_yet": (
         "This account is no customer yet: claim a meter first.",
         "Esta conta ainda não é de um cliente: associe um medidor primeiro.",

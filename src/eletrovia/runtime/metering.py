@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from litestar import Router
 from prometheus_client import CollectorRegistry
 
+from eletrovia.api.routes.customers import customers
+from eletrovia.api.routes.meters import meters
 from eletrovia.api.routes.readings import meter_readings, readings
 from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Invalid
@@ -18,12 +20,14 @@ from eletrovia.base.ids import Ids
 from eletrovia.bus.bus import Bus
 from eletrovia.charging.location import plain
 from eletrovia.metering.access import Access, Sight
+from eletrovia.metering.customers import Customers
 from eletrovia.metering.devicekey import DeviceKeys
 from eletrovia.metering.gateways.broker import BrokerGateway
 from eletrovia.metering.gateways.login import DeviceLogin
 from eletrovia.metering.gateways.mqtt import MqttGateway, Sorter
 from eletrovia.metering.intake import Intake, Limits
 from eletrovia.metering.meters import Meters
+from eletrovia.metering.privacy import Privacy
 from eletrovia.metering.readinglog import ReadingLog
 from eletrovia.metering.readingstore import ReadingStore
 from eletrovia.metering.roster import Roster
@@ -87,12 +91,16 @@ class Metering:
         self.access = Access(store)
         self.log = ReadingLog(store)
         self.meters = Meters(store, self.keys, self.intake, clock=clock, tell=bus.publish)
+        self.customers = Customers(store, clock=clock, ids=ids)
+        self.privacy = Privacy(store, self.meters, clock=clock, zone=self.zone)
 
     def routes(self) -> list[Router]:
         """What it answers below /api/v1."""
         return [
             readings(self.intake, self.roster, self.devices, self.people),
             meter_readings(self.log, self._sight, self.people, self.clock),
+            meters(self.meters, self.customers, self.access, self.people),
+            customers(self.customers, self.meters, self.privacy, self.access, self.people),
         ]
 
     async def _sight(self, who: Who, meter_id: str) -> Sight:
