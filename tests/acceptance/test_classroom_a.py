@@ -117,7 +117,7 @@ def classroom() -> Iterator[Classroom]:
     with tempfile.TemporaryDirectory(prefix="eletrovia-classroom-") as folder:
         flags = [part for name, port in ports.items() for part in ("--set", f"classroom.{name}={port}")]
         process = subprocess.Popen(
-            [sys.executable, "-m", "eletrovia", "classroom", "--data", folder, *flags],
+            [sys.executable, "-m", "eletrovia", "classroom", "--only", "trips", "--data", folder, *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

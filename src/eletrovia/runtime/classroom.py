@@ -1,10 +1,11 @@
-"""``eletrovia classroom``: three centrals started, introduced, looked after; their ports in a table."""
+"""``eletrovia classroom``: three centrals and the meters started and looked after; their ports in a table."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from typing import Final, Literal
 
 import aiohttp
 import structlog
@@ -29,10 +30,36 @@ _SPOKEN = {
     "websocket": "MQTT over WebSocket, path /mqtt",
     "api": "the operator's own API",
 }
+METERS_FOLDER: Final = "meters"
+_METERS: Final = "Meters"
+
+Part = Literal["trips", "meters"]
+ALL: Final[tuple[Part, ...]] = ("trips", "meters")
 
 
-def doors(config: Config) -> list[Door]:
-    """Every port that the classroom opens, in the order of the table."""
+def doors(config: Config, parts: Sequence[Part] = ALL) -> list[Door]:
+    """Every port that these parts of the classroom open, in the order of the table."""
+    made = _doors_of_trips(config) if "trips" in parts else []
+    if "meters" in parts:
+        ports = config.classroom
+        for key, port, spoken in (
+            ("meter_http", ports.meter_http, "REST of the meters over UDP"),
+            ("meter_tcp", ports.meter_tcp, "JSON over TCP, and HTTP"),
+        ):
+            made.append(Door(key=f"classroom.{key}", port=port, who=_METERS, spoken=spoken))
+        made.append(
+            Door(
+                key="classroom.meter_udp",
+                port=ports.meter_udp,
+                who=_METERS,
+                spoken="JSON over UDP",
+                transport="udp",
+            )
+        )
+    return made
+
+
+def _doors_of_trips(config: Config) -> list[Door]:
     made = []
     for number, central in CENTRALS.items():
         for name, port in ports_of(config, number)._asdict().items():
@@ -46,23 +73,32 @@ def doors(config: Config) -> list[Door]:
     return made
 
 
-def members(config: Config, *, bind: str) -> list[Member]:
-    """The three centrals as servers of a fleet, with whatever differs from the defaults handed on."""
+def members(config: Config, *, bind: str, parts: Sequence[Part] = ALL) -> list[Member]:
+    """The centrals, then the meters, as servers of a fleet, told whatever differs from the defaults."""
     usual, given = defaults(), []
     for key in TYPES:
         section, name = key.split(".")
         value = getattr(getattr(config, section), name)
         if key not in ("data.dir", "log.format") and value != getattr(getattr(usual, section), name):
             given += ["--set", f"{key}={value}"]
+    common = ("--bind", bind, "--data", str(config.data.path), "--set", "log.format=json", *given)
     made = []
-    for number, central in CENTRALS.items():
-        arguments = ["classroom", "--central", str(number), "--bind", bind, "--data", str(config.data.path)]
+    for number, central in CENTRALS.items() if "trips" in parts else ():
         made.append(
             Member(
                 name=central.name,
                 data_dir=central_config(config, number, bind=bind).data.path,
                 url=f"http://{reached_at(bind)}:{ports_of(config, number).api}",
-                arguments=(*arguments, "--set", "log.format=json", *given),
+                arguments=("classroom", "--central", str(number), *common),
+            )
+        )
+    if "meters" in parts:
+        made.append(
+            Member(
+                name=_METERS,
+                data_dir=config.data.path / METERS_FOLDER,
+                url=f"http://{reached_at(bind)}:{config.classroom.meter_http}",
+                arguments=("classroom", "--meters", *common),
             )
         )
     return made
@@ -80,7 +116,13 @@ def table(shown: Sequence[Door], bind: str) -> Table:
     return drawn
 
 
-async def serve(settings: Config, *, bind: str, ready: Callable[[Fleet], None] = lambda fleet: None) -> None:
+async def serve(
+    settings: Config,
+    *,
+    bind: str,
+    parts: Sequence[Part] = ALL,
+    ready: Callable[[Fleet], None] = lambda fleet: None,
+) -> None:
     """Open the classroom and stay up until SIGINT or SIGTERM; ``ready`` is called once clients may come.
 
     Raises: Conflict for a port that is taken, or a classroom that runs on the same data already.
@@ -90,17 +132,17 @@ async def serve(settings: Config, *, bind: str, ready: Callable[[Fleet], None] =
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     console = Console(highlight=False)
-    shown = doors(settings)
+    shown = doors(settings, parts)
     check_unique(shown)
     data = settings.data.path
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_one(data / "classroom.lock"):
-        left = {number for number in CENTRALS if _broker_left(settings, number, bind)}
+        left = {number for number in CENTRALS if "trips" in parts and _broker_left(settings, number, bind)}
         check_doors((door for door in shown if not _is_of_broker(door, left)), bind)
         console.print(table(shown, bind))
-        fleet = Fleet(members(settings, bind=bind))
+        fleet = Fleet(members(settings, bind=bind, parts=parts))
         stopping = asyncio.create_task(stop.wait())
-        opening = asyncio.create_task(_open(settings, fleet, bind))
+        opening = asyncio.create_task(_open(settings, fleet, bind, parts))
         try:
             await asyncio.wait([opening, stopping], return_when=asyncio.FIRST_COMPLETED)
             if opening.done():
@@ -117,12 +159,15 @@ async def serve(settings: Config, *, bind: str, ready: Callable[[Fleet], None] =
             await fleet.stop()
 
 
-async def _open(settings: Config, fleet: Fleet, bind: str) -> Relay | None:
-    """All three up and partners of each other, and the second door open."""
+async def _open(settings: Config, fleet: Fleet, bind: str, parts: Sequence[Part]) -> Relay | None:
+    """All up, the centrals partners of each other, and their second door open."""
     await fleet.start()
+    if "trips" not in parts:
+        return None
     ids = [central.operator_id for central in CENTRALS.values()]
-    urls = dict(zip(ids, (member.url for member in fleet.members), strict=True))
-    folders = (member.data_dir for member in fleet.members)
+    centrals = fleet.members[: len(ids)]
+    urls = dict(zip(ids, (member.url for member in centrals), strict=True))
+    folders = (member.data_dir for member in centrals)
     async with aiohttp.ClientSession() as session:
         staff = Staff(urls, session)
         await staff.sign_in({one: staff_login(folder) for one, folder in zip(ids, folders, strict=True)})

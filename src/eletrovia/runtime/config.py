@@ -115,6 +115,9 @@ class ClassroomSection(Struct, frozen=True, kw_only=True):
     central3_websocket: OpenPort
     central3_api: OpenPort
     shared_mqtt: Port
+    meter_udp: OpenPort
+    meter_http: OpenPort
+    meter_tcp: OpenPort
 
 
 class LogSection(Struct, frozen=True, kw_only=True):
