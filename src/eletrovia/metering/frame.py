@@ -1,6 +1,7 @@
-"""Our compact format, version 1: readings, their acknowledgement, and what was refused, each with a keyed tag.
+"""Our compact format, version 1: readings, acknowledgements and refusals, each with a keyed tag.
 
-Plain functions from values to octets and back; ``docs/metering-frame.md`` has the tables and the senders' rules.
+Plain functions from values to octets and back; ``docs/metering-frame.md`` has the tables, and the rules
+for senders.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ _READINGS: Final = struct.Struct(">IHH")
 _ANSWER: Final = struct.Struct(">IHHI")
 _REFUSAL: Final = struct.Struct(">HH")
 _REFUSED: Final = struct.Struct(">HBB")
-DATAGRAM_REFUSED: Final = (DATAGRAM_OCTETS - _PREFIX.size - _REFUSAL.size - TAG_OCTETS) // _REFUSED.size
+ANSWER_START_OCTETS: Final = _PREFIX.size + _REFUSAL.size
+DATAGRAM_REFUSED: Final = (DATAGRAM_OCTETS - ANSWER_START_OCTETS - TAG_OCTETS) // _REFUSED.size
 
 KeyOf = Callable[[int], bytes | None]
 
@@ -76,7 +78,7 @@ KeyOf = Callable[[int], bytes | None]
 class ReadingsFrame(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Readings under one number.
 
-    Shape: ``records`` is an array of ``RECORD``; ``sequence - backlog`` is the oldest that its sender still holds.
+    Shape: ``records`` is an array of ``RECORD``; ``sequence - backlog`` is the oldest frame still held.
     """
 
     sender: int
@@ -186,6 +188,20 @@ def octets_wanted(start: bytes | bytearray | memoryview) -> int | None:
     if reserved or count > MOST_READINGS or backlog > MOST_BACKLOG or sequence <= backlog:
         raise Invalid("frame.malformed", sequence=sequence, backlog=backlog, count=count)
     return LEAST_OCTETS + int(count) * RECORD_OCTETS
+
+
+def answer_octets(start: bytes) -> int:
+    """How long the answer is that begins with these ``ANSWER_START_OCTETS`` octets.
+
+    Raises: Invalid when no answer of ours begins like this.
+    """
+    magic, version, kind, *_ = _PREFIX.unpack_from(start)
+    if magic == MAGIC and version == VERSION and kind == ACKNOWLEDGEMENT:
+        return ANSWER_OCTETS
+    if magic == MAGIC and version == VERSION and kind == REFUSAL:
+        count, _ = _REFUSAL.unpack_from(start, _PREFIX.size)
+        return ANSWER_START_OCTETS + int(count) * _REFUSED.size + TAG_OCTETS
+    raise Invalid("frame.not_ours")
 
 
 def opened(octets: bytes, key_of: KeyOf) -> Frame:

@@ -1,4 +1,4 @@
-"""Many readings' frames out of one stretch of memory: told apart, checked, and their readings side by side."""
+"""Many readings' frames out of one stretch of memory: checked, and their readings side by side."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from eletrovia.metering.frame import ACKNOWLEDGEMENT as KIND
 from eletrovia.metering.frame import (
     ANSWER,
     ANSWER_OCTETS,
@@ -25,7 +26,6 @@ from eletrovia.metering.frame import (
     VERSION,
     columns_of,
 )
-from eletrovia.metering.frame import ACKNOWLEDGEMENT as KIND
 from eletrovia.metering.gateways.seal import Seals
 from eletrovia.metering.intake import SETTLED
 from eletrovia.metering.meterstore import STATES
@@ -46,7 +46,7 @@ class Verdict(IntEnum):
 class Batch(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Frames that their senders signed.
 
-    Shape: ``rows`` (of the roster), ``sequence`` and ``backlog`` by frame; ``place`` is where each frame stood in
+    Shape: ``rows`` (of the roster), ``sequence`` and ``backlog`` by frame; ``place`` is where each stood in
            what was given; ``frame`` says for each reading in which frame, ``order`` which one of it.
     """
 
@@ -66,6 +66,20 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """For each reading who vouches for it."""
         keys: NDArray[np.int32] = self.rows["key"][self.frame]
         return keys
+
+    def before(self, place: int) -> Batch:
+        """Those that stood before ``place``."""
+        count = int(np.searchsorted(self.place, place))
+        kept = self.frame < count
+        return Batch(
+            rows=self.rows[:count],
+            sequence=self.sequence[:count],
+            backlog=self.backlog[:count],
+            place=self.place[:count],
+            readings=self.readings.pick(kept),
+            frame=self.frame[kept],
+            order=self.order[kept],
+        )
 
     def refused(self, fates: NDArray[np.int8]) -> NDArray[np.int64]:
         """For each frame how many of its readings were refused."""
@@ -117,6 +131,12 @@ def unpacked(
         order=order,
     )
     return batch, verdicts
+
+
+def senders_of(octets: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Who claims to have sent these frames."""
+    senders: NDArray[np.int32] = _gathered(octets, starts, HEAD)["sender"].astype(np.int32)
+    return senders
 
 
 def answers(rows: NDArray[Any], sequence: NDArray[np.uint64], refused: NDArray[Any], now_s: int) -> Any:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Final
+
 import msgspec
+
+_LOCK: Final = threading.Lock()
 
 
 class Counts(msgspec.Struct, kw_only=True):
-    """Since the gateway began. Each is written by one thread only, and read by any."""
+    """Since the gateway began; any thread adds, any reads."""
 
     datagrams: int = 0
     kernel_dropped: int = 0
@@ -27,6 +32,12 @@ class Counts(msgspec.Struct, kw_only=True):
     """Connections refused because there were too many."""
     stuck: int = 0
     """Connections cut because their peer did not read, or did not finish what it began."""
+
+    def add(self, **more: int) -> None:
+        """Count so many more of each."""
+        with _LOCK:
+            for name, many in more.items():
+                setattr(self, name, getattr(self, name) + many)
 
     def told(self) -> dict[str, int]:
         """All by name."""

@@ -1,4 +1,4 @@
-"""What other languages have to offer so that they can be spoken on the same ports, told by their first octet."""
+"""What other languages must offer to be spoken on the same ports, told apart by their first octet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Dialect(Protocol):
         ...
 
     async def take(self, said: Any, intake: Intake) -> None:
-        """Commit what ``decode`` understood; called in the loop. Such senders cannot repeat: take it surely."""
+        """Commit what ``decode`` understood; called in the loop. Who cannot repeat is taken surely."""
         ...
 
 
@@ -30,5 +30,8 @@ class Conversation(Protocol):
     async def __call__(
         self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Speak with one peer to the end; ``first`` is what it said already. The gateway closes the writer."""
+        """Speak with one peer to the end; ``first`` is what it said already.
+
+        The gateway closes the writer afterwards, and cancels this when it stops.
+        """
         ...

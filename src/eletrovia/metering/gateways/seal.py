@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Final
 
 import numpy as np
@@ -15,17 +16,23 @@ _PLACES: Final = 1 << 20
 
 
 class Seals:
-    """Checks and makes tags; belongs to one thread.
+    """Checks and makes tags, for any thread.
 
     Shape: remembers up to a million keys, 72 octets each, in memory that is taken as it is needed.
     """
 
     def __init__(self, keys: DeviceKeys) -> None:
         self._keys = keys
+        self._lock = threading.Lock()
         # A key's place is its number's last bits: whoever comes later to the same place takes it.
         self._meter = np.zeros(_PLACES, np.int32)
         self._epoch = np.zeros(_PLACES, np.int32)
         self._states = np.zeros((_PLACES, 16), np.uint32)
+
+    def key(self, meter: int, epoch: int) -> bytes:
+        """One device's key."""
+        with self._lock:
+            return self._keys.of(meter, epoch)
 
     def are_right(
         self,
@@ -34,7 +41,7 @@ class Seals:
         lengths: NDArray[np.int64],
         senders: NDArray[Any],
     ) -> NDArray[np.bool_]:
-        """Which of these frames, their tags at their ends, their senders signed; ``senders`` are roster rows."""
+        """Which of these frames were signed by their senders, who are rows of the roster."""
         if not len(starts):
             return np.zeros(0, np.bool_)
         content = lengths - TAG_OCTETS
@@ -54,16 +61,18 @@ class Seals:
     def _of(self, senders: NDArray[Any]) -> NDArray[np.uint32]:
         """HMAC's states of these senders' keys."""
         meter, epoch = senders["key"], senders["epoch"]
-        place = meter & (_PLACES - 1)
-        missing = np.flatnonzero((self._meter[place] != meter) | (self._epoch[place] != epoch))
-        if not len(missing):
-            return self._states[place]
-        pairs = zip(meter[missing].tolist(), epoch[missing].tolist(), strict=True)
-        told = bytearray().join(self._keys.of(*pair) for pair in pairs)
-        fresh = key_states(np.frombuffer(told, np.uint8).reshape(len(missing), -1))
-        states = self._states[place]
-        states[missing] = fresh
-        self._meter[place[missing]] = meter[missing]
-        self._epoch[place[missing]] = epoch[missing]
-        self._states[place[missing]] = fresh
-        return states
+        with self._lock:
+            place = meter & (_PLACES - 1)
+            missing = np.flatnonzero((self._meter[place] != meter) | (self._epoch[place] != epoch))
+            if not len(missing):
+                known: NDArray[np.uint32] = self._states[place]
+                return known
+            pairs = zip(meter[missing].tolist(), epoch[missing].tolist(), strict=True)
+            told = bytearray().join(self._keys.of(*pair) for pair in pairs)
+            fresh = key_states(np.frombuffer(told, np.uint8).reshape(len(missing), -1))
+            states: NDArray[np.uint32] = self._states[place]
+            states[missing] = fresh
+            self._meter[place[missing]] = meter[missing]
+            self._epoch[place[missing]] = epoch[missing]
+            self._states[place[missing]] = fresh
+            return states

@@ -45,7 +45,7 @@ def _cube_root(number: int) -> int:
         root -= 1
     while (root + 1) ** 3 <= number:
         root += 1
-    return root
+    return int(root)
 
 
 START: Final[Words] = np.array([math.isqrt(p << 64) & 0xFFFFFFFF for p in _primes(8)], np.uint32)
@@ -76,9 +76,7 @@ def _stir(state: Words, words: Words) -> None:
             + _ROUND[t]
             + words[t]
         )
-        two = np.uint32(
-            (_turned(a, 2) ^ _turned(a, 13) ^ _turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))
-        )
+        two = np.uint32((_turned(a, 2) ^ _turned(a, 13) ^ _turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c)))
         h, g, f, e = g, f, e, np.uint32(d + one)
         d, c, b, a = c, b, a, np.uint32(one + two)
     state[0] += a

@@ -1,7 +1,7 @@
-"""Up to which number each sender's frames are settled, in memory only: the frames themselves tell the rest.
+"""Up to which number each sender's frames are settled, in memory only: frames themselves tell the rest.
 
-A frame names the oldest one that its sender still holds. So everything before that is settled, whoever settled
-it, and a gateway that has just begun needs to know nothing.
+A frame names the oldest one that its sender still holds. So everything before that is settled, whoever
+settled it, and a gateway that has just begun needs to know nothing.
 """
 
 from __future__ import annotations
