@@ -23,11 +23,18 @@ def door(port: int, key: str = "classroom.central1_http") -> Door:
 
 def test_the_ports_are_the_courses() -> None:
     by_kind: dict[str, list[int]] = {}
-    for one in doors(defaults()):
+    for one in doors(defaults(), ["trips"]):
         by_kind.setdefault(one.key.partition("_")[2], []).append(one.port)
     assert by_kind["http"] == [5000, 5001, 5002]
     assert by_kind["mqtt"] == [1886, 1884, 1885, 1883]
     assert by_kind["websocket"] == [9001, 9002, 9003]
+    meters = {one.key: (one.transport, one.port) for one in doors(defaults(), ["meters"])}
+    assert meters == {
+        "classroom.meter_udp": ("udp", 60000),
+        "classroom.meter_http": ("tcp", 50000),
+        "classroom.meter_tcp": ("tcp", 4005),
+    }
+    assert len(doors(defaults())) == len(doors(defaults(), ["trips"])) + 3
 
 
 def test_a_taken_port_is_named_with_who_holds_it() -> None:
@@ -44,6 +51,19 @@ def test_a_taken_port_is_named_with_who_holds_it() -> None:
     assert listener_on(port) == ""
 
 
+def test_a_taken_udp_port_is_named_and_a_tcp_port_of_its_number_is_another() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        port = squatter.getsockname()[1]
+        udp = Door(key="classroom.meter_udp", port=port, who="Meters", spoken="JSON", transport="udp")
+        check_unique([udp, door(port)])
+        with pytest.raises(Conflict) as refused:
+            check_doors([udp], "127.0.0.1")
+        if sys.platform == "linux":
+            assert f"(pid {os.getpid()})" in refused.value.facts["by"]
+    check_doors([udp], "127.0.0.1")
+
+
 def test_two_doors_on_one_port_are_refused() -> None:
     with pytest.raises(Conflict) as refused:
         check_unique([door(5000), door(5000, "classroom.central2_http")])
@@ -56,10 +76,13 @@ def test_two_doors_on_one_port_are_refused() -> None:
 
 def test_a_central_is_told_whatever_is_not_usual() -> None:
     config = with_values(defaults(), {"classroom.central2_mqtt": 2884, "booking.ask_timeout_s": 3.0})
-    for member in members(config, bind="0.0.0.0"):  # noqa: S104 - nothing is opened
+    everybody = members(config, bind="0.0.0.0")  # noqa: S104 - nothing is opened
+    for member in everybody:
         assert "classroom.central2_mqtt=2884" in member.arguments
         assert "booking.ask_timeout_s=3.0" in member.arguments
-        assert member.url.startswith("http://127.0.0.1:510")
+    assert [one.url.rpartition(":")[2] for one in everybody] == ["5100", "5101", "5102", "50000"]
+    assert all(one.url.startswith("http://127.0.0.1:") for one in everybody)
+    assert [one.name for one in members(config, bind="::1", parts=["meters"])] == ["Meters"]
     own = central_config(config, 2, bind="0.0.0.0")  # noqa: S104
     assert (own.operator.id, own.bus.mqtt_port, own.http.port) == ("BR*CE2", 2884, 5101)
     assert own.operator.public_url == "http://127.0.0.1:5101"
