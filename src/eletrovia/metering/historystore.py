@@ -11,26 +11,26 @@ from eletrovia.store.pool import Store
 
 # A moment's first value, then the others as they came; of those that came together, the lower register first.
 _TOLD: Final = """
-select at, energy_wh, sent_kwh, '-infinity'::timestamptz as arrived_at
-from reading where meter = %(meter)s and at between %(first)s and %(last)s
-union all
-select at, energy_wh, sent_kwh, arrived_at
-from reading_conflict where meter = %(meter)s and at between %(first)s and %(last)s
+select at, energy_wh, sent_kwh from (
+    select at, energy_wh, sent_kwh, '-infinity'::timestamptz as arrived_at
+    from reading where meter = %(meter)s and at between %(first)s and %(last)s
+    union all
+    select at, energy_wh, sent_kwh, arrived_at
+    from reading_conflict where meter = %(meter)s and at between %(first)s and %(last)s
+) as told
 order by at, arrived_at, energy_wh, sent_kwh
 """
 _LATEST: Final = """
-(
+with newest as (
     select at, energy_wh, sent_kwh, '-infinity'::timestamptz as arrived_at
     from reading where meter = %(meter)s order by at desc limit %(count)s
 )
-union all
-select at, energy_wh, sent_kwh, arrived_at
-from reading_conflict where meter = %(meter)s and at >= coalesce(
-    (select min(at) from (
-        select at from reading where meter = %(meter)s order by at desc limit %(count)s
-    ) as newest),
-    '-infinity'
-)
+select at, energy_wh, sent_kwh from (
+    select * from newest
+    union all
+    select at, energy_wh, sent_kwh, arrived_at
+    from reading_conflict where meter = %(meter)s and at >= (select min(at) from newest)
+) as told
 order by at desc, arrived_at desc, energy_wh desc, sent_kwh desc
 limit %(count)s
 """
