@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -39,7 +39,6 @@ Tell = Callable[[str, bytes], Awaitable[None]]
 """Publishes on the devices' bus: a topic, and what to say there."""
 
 _log = structlog.get_logger(__name__)
-_TURNS: Final = 3
 _SETTLE_S: Final = 10.0
 
 
@@ -72,31 +71,17 @@ class Meters:
         """
         if len(asked) > MOST_AT_ONCE:
             raise Invalid("body.too_many_items", items=len(asked), allowed=MOST_AT_ONCE)
-        now = self._clock.now()
         refused: dict[int, EletroviaError] = {}
-        codes: dict[str, str] = {}
         births: dict[int, Birth] = {}
-        seen: set[str] = set()
-        places: set[str] = set()
-        for index, meter in enumerate(asked):
-            try:
-                meter.check(now)
-                if meter.id in seen:
-                    raise Conflict("meter.taken", meter_id=meter.id)
-                if meter.hangs and meter.place in places:
-                    raise Conflict("meter.place_taken", usage_point_id=meter.place)
-            except EletroviaError as error:
-                refused[index] = error
-                continue
-            seen.add(meter.id)
+        codes: dict[str, str] = {}
+        async for index, meter in self._sane(asked, refused):
             code = None
             if meter.hangs:
-                places.add(meter.place)
                 code = codes[meter.id] = new_claim_code(self._draw)
             births[index] = Birth(
                 meter=meter,
                 code_sha256=None if code is None else claim_code_sha256(code),
-                from_at=meter.from_at or now,
+                from_at=meter.from_at or self._clock.now(),
             )
         kept = await self._bear(births, refused)
         if any(meter.start_wh is not None for meter in asked):
@@ -113,47 +98,51 @@ class Meters:
             for index, meter in enumerate(asked)
         ]
 
+    async def _sane(
+        self, asked: Sequence[NewMeter], refused: dict[int, EletroviaError]
+    ) -> AsyncIterator[tuple[int, NewMeter]]:
+        """Those that nothing speaks against; the others are put among the refused."""
+        now = self._clock.now()
+        there = await self._rows.ids_taken([meter.id for meter in asked])
+        full = await self._rows.places_taken([meter.place for meter in asked if meter.hangs])
+        for index, meter in enumerate(asked):
+            try:
+                meter.check(now)
+                if meter.id in there:
+                    raise Conflict("meter.taken", meter_id=meter.id)
+                if meter.hangs and meter.place in full:
+                    raise Conflict("meter.place_taken", usage_point_id=meter.place)
+            except EletroviaError as error:
+                refused[index] = error
+                continue
+            there.add(meter.id)
+            if meter.hangs:
+                full.add(meter.place)
+            yield index, meter
+
     async def _bear(self, births: dict[int, Birth], refused: dict[int, EletroviaError]) -> dict[str, int]:
         """The keys of those that were born; the others are put among the refused."""
-        for _ in range(_TURNS):
-            there = await self._rows.ids_taken([birth.meter.id for birth in births.values()])
-            full = await self._rows.places_taken([b.meter.place for b in births.values() if b.meter.hangs])
-            for index, birth in list(births.items()):
-                if birth.meter.id in there:
-                    refused[index] = Conflict("meter.taken", meter_id=birth.meter.id)
-                elif birth.meter.hangs and birth.meter.place in full:
-                    refused[index] = Conflict("meter.place_taken", usage_point_id=birth.meter.place)
-                else:
-                    continue
-                del births[index]
-            try:
-                kept = await self._rows.bear(list(births.values()), self._clock.now())
-            except (UniqueViolation, ExclusionViolation):
-                continue  # somebody was faster at one of the places: the next look shows which
+        now = self._clock.now()
+        try:
+            kept = await self._rows.bear(list(births.values()), now)
+        except (UniqueViolation, ExclusionViolation):
+            # Somebody was faster at one of the places, or a meter hung there at the moment asked for.
+            kept = {}
             for index, birth in births.items():
-                if birth.meter.id not in kept:
-                    via = birth.meter.via
-                    refused[index] = (
-                        Conflict("meter.taken", meter_id=birth.meter.id)
-                        if via is None or birth.meter.id in await self._rows.ids_taken([birth.meter.id])
-                        else NotFound("meter.concentrator_unknown", meter_id=via)
-                    )
-            return kept
-        # Nobody hangs there now, but somebody did after the moment that was asked for.
-        return await self._bear_singly(births, refused)
-
-    async def _bear_singly(
-        self, births: dict[int, Birth], refused: dict[int, EletroviaError]
-    ) -> dict[str, int]:
-        kept: dict[str, int] = {}
+                try:
+                    kept |= await self._rows.bear([birth], now)
+                except (UniqueViolation, ExclusionViolation):
+                    refused[index] = Conflict("meter.place_taken", usage_point_id=birth.meter.place)
+        left = [birth.meter.id for index, birth in births.items() if index not in refused]
+        there = await self._rows.ids_taken([id_ for id_ in left if id_ not in kept])
         for index, birth in births.items():
-            try:
-                kept |= await self._rows.bear([birth], self._clock.now())
-            except (UniqueViolation, ExclusionViolation):
-                refused[index] = Conflict("meter.place_taken", usage_point_id=birth.meter.place)
-                continue
-            if birth.meter.id not in kept:
-                refused[index] = Conflict("meter.taken", meter_id=birth.meter.id)
+            meter = birth.meter
+            if index not in refused and meter.id not in kept:
+                refused[index] = (
+                    Conflict("meter.taken", meter_id=meter.id)
+                    if meter.id in there
+                    else NotFound("meter.concentrator_unknown", meter_id=meter.via)
+                )
         return kept
 
     # -- changing ------------------------------------------------------------------------------------------
