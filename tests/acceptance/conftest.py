@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -257,3 +266,101 @@ async def city(request: pytest.FixtureRequest) -> AsyncIterator[RunningCity]:
                 yield RunningCity(running, await running.settle(), session)
         finally:
             await fleet.stop()
+
+
+class MeterRoom:
+    """``eletrovia classroom --only meters`` as the machine sees it."""
+
+    def __init__(self, process: subprocess.Popen[str], ports: dict[str, int], data: Path, said: str) -> None:
+        self.process = process
+        self.ports = ports
+        self.data = data
+        self.said = said
+
+    def pid(self) -> int:
+        """The process that serves now; 0 where there is none."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (folder / "cmdline").read_bytes().decode().split("\0")
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and "--meters" in words:
+                    return int(folder.name)
+        return 0
+
+    def kill(self) -> None:
+        """End the server, -9, and return when its successor answers."""
+        victim = self.pid()
+        os.kill(victim, signal.SIGKILL)
+        self.until(lambda: self.pid() not in (0, victim) and self.answers())
+
+    def answers(self) -> bool:
+        try:
+            return self.http("meter_http", "/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def rows(self, statement: str, *values: Any) -> list[Any]:
+        folder = StoreFolder(self.data / "meters" / "postgresql")
+        with psycopg.connect(folder.url(folder.home / "socket", OWNER, OWNER)) as connection:
+            return connection.execute(statement.encode(), values).fetchall()
+
+    def http(
+        self, port: str, path: str, body: bytes | None = None, method: str | None = None
+    ) -> tuple[int, bytes, Any]:
+        """Status, octets and headers."""
+        url = f"http://127.0.0.1:{self.ports[port]}{path}"
+        request = urllib.request.Request(url, data=body, method=method, headers={"Origin": "http://a.page"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return answer.status, answer.read(), answer.headers
+        except urllib.error.HTTPError as error:
+            return error.code, error.read(), error.headers
+
+    def status(self) -> Any:
+        return json.loads(self.http("meter_http", "/status")[1])
+
+    def until(self, true: Callable[[], bool], patience_s: float = 30.0) -> None:
+        until = time.monotonic() + patience_s
+        while not true():
+            assert time.monotonic() < until, "waited in vain"
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="package")
+def meter_room() -> Iterator[MeterRoom]:
+    """The classroom's meters, on ports of the machine's choice."""
+    ports: dict[str, int] = {}
+    with contextlib.ExitStack() as held:
+        kinds = {"tcp": socket.SOCK_STREAM, "http": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+        for name, kind in kinds.items():
+            one = held.enter_context(socket.socket(socket.AF_INET, kind))
+            one.bind(("127.0.0.1", 0))
+            ports[f"meter_{name}"] = one.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="eletrovia-meters-") as folder:
+        flags = [part for name, port in ports.items() for part in ("--set", f"classroom.{name}={port}")]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eletrovia", "classroom", "--only", "meters", "--data", folder, *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "COLUMNS": "200"},
+        )
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if line.startswith("Clients may come"):
+                break
+        else:
+            raise AssertionError(said)
+        # Nobody reads on: the rest must not fill the pipe.
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        try:
+            yield MeterRoom(process, ports, Path(folder), said)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
