@@ -49,10 +49,16 @@ class Customers:
         if tries > TRIES:
             wait_s = int((since + TRIES_SPAN - now).total_seconds()) + 1
             raise Overloaded("meter.claim_too_many_tries", tries=TRIES, retry_after_s=wait_s)
-        customer_id, usage_point_id = await self._rows.claim(
-            claimant, self._ids.new("cust"), meter_id, claim_code_sha256(code), now
-        )
-        await self._rows.forget_tries(claimant.account_id)
+        # Counted before the look, so that many at once are not one; and not forgotten after a right code, or
+        # whoever has a meter of their own could guess at others for ever.
+        try:
+            customer_id, usage_point_id = await self._rows.claim(
+                claimant, self._ids.new("cust"), meter_id, claim_code_sha256(code), now
+            )
+        except Conflict:
+            await self._rows.give_try_back(claimant.account_id)
+            raise
+        await self._rows.give_try_back(claimant.account_id)
         return (await self._stay_now(usage_point_id, customer_id)) or _gone(usage_point_id)
 
     # -- who they are --------------------------------------------------------------------------------------

@@ -224,9 +224,12 @@ class CustomerStore:
         assert row is not None  # noqa: S101 - an upsert answers with its row
         return int(row[0]), row[1]
 
-    async def forget_tries(self, account_id: str) -> None:
+    async def give_try_back(self, account_id: str) -> None:
+        """It was no guess: the code was right."""
         async with self._store.connection() as connection:
-            await connection.execute("delete from claim_try where account_id = %s", (account_id,))
+            await connection.execute(
+                "update claim_try set tries = tries - 1 where account_id = %s and tries > 0", (account_id,)
+            )
 
     async def claim(
         self, claimant: Claimant, customer_id: str, meter_id: str, code_sha256: bytes, now: datetime
