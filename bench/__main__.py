@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from bench import holds, plans, startup, trips
+from bench import holds, plans, readings, startup, trips
 from bench.report import Figure, Report, machine, share_at
 
 
@@ -33,6 +33,7 @@ PARTS: Final[dict[str, Measure]] = {
     "holds": holds.measure,
     "trips": trips.measure,
     "plans": plans.measure,
+    "readings": readings.measure,
 }
 
 
