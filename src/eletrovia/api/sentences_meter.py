@@ -173,4 +173,37 @@ METER: Final[dict[str, tuple[str, str]]] = {
         "This account is no customer yet: claim a meter first.",
         "Esta conta ainda não é de um cliente: associe um medidor primeiro.",
     ),
+    "frame.not_ours": ("That does not begin like a frame of ours.", "Isso não começa como um quadro nosso."),
+    "frame.version_unknown": (
+        "Version {version} of the frame is not known here.",
+        "A versão {version} do quadro não é conhecida aqui.",
+    ),
+    "frame.kind_unknown": (
+        "A frame of kind {kind} has no business here.",
+        "Um quadro do tipo {kind} não cabe aqui.",
+    ),
+    "frame.length_wrong": (
+        "The frame's length of {octets} octets does not fit what it says.",
+        "O tamanho do quadro, {octets} octetos, não bate com o que ele diz.",
+    ),
+    "frame.malformed": (
+        "The frame's head makes no sense: number {sequence}, {backlog} before it, {count} readings.",
+        "O cabeçalho do quadro não faz sentido: número {sequence}, {backlog} antes dele, {count} leituras.",
+    ),
+    "frame.sender_unknown": (
+        "No meter or concentrator here has the key {sender}.",
+        "Nenhum medidor ou concentrador daqui tem a chave {sender}.",
+    ),
+    "frame.tag_wrong": (
+        "The frame was not signed with the key of its sender {sender}.",
+        "O quadro não foi assinado com a chave do remetente {sender}.",
+    ),
+    "frame.no_room": (
+        "The frame's format has no room for reading {place}, of meter {meter}.",
+        "O formato do quadro não comporta a leitura {place}, do medidor {meter}.",
+    ),
+    "sender.closed": (
+        "The sender was closed before its readings were settled.",
+        "O remetente foi fechado antes que suas leituras fossem resolvidas.",
+    ),
 }

@@ -13,20 +13,23 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
 from eletrovia.bus.subscription import end_subscription
+from eletrovia.bus.swift import SwiftParser
 
 _log = logging.getLogger(__name__)
 
 BunchHandler = Callable[[list[tuple[str, bytes]]], Awaitable[None]]
 """Takes topics with their payloads, in the order in which they came."""
 
-MAX_WAITING = 200_000
+MAX_WAITING_OCTETS = 128 << 20
+_OCTETS_EACH = 200
+"""What a waiting message takes beside its payload, about."""
 
 
 class Bunches:
     """Calls a handler with all that came since its last call, ``most`` at a time, until ``close``.
 
-    What comes while ``MAX_WAITING`` messages wait is dropped and counted: senders are answered by the
-    handler, and repeat what nobody answered.
+    What comes while ``MAX_WAITING_OCTETS`` wait already (half a million small messages) is dropped and counted:
+    senders are answered by the handler, and repeat what nobody answered.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Bunches:
         self._counts = counts
         self._forget = forget
         self._waiting: list[tuple[str, bytes]] = []
+        self._waiting_octets = 0
         self._came = asyncio.Event()
         self._at_work = 0
         self._rested = asyncio.Event()
@@ -55,9 +59,12 @@ class Bunches:
 
     async def bind(self, client: Client) -> None:
         """Subscribes on this connection; called again on every new one."""
-        self._bound = [
-            await client.subscribe(subject, queue=self._queue, cb=self._receive) for subject in self._subjects
-        ]
+        swift = SwiftParser.of(client)
+        self._bound = []
+        for subject in self._subjects:
+            bound = await client.subscribe(subject, queue=self._queue, cb=self._receive)
+            swift.take(bound, self._take)
+            self._bound.append(bound)
 
     async def close(self, *, patience_s: float = 10.0) -> None:
         """Takes no more messages, and waits until those that came are handled, for so long."""
@@ -75,10 +82,15 @@ class Bunches:
         await asyncio.gather(*self._hands, return_exceptions=True)
 
     async def _receive(self, message: Msg) -> None:
-        if len(self._waiting) >= MAX_WAITING:
+        self._take(message.subject, message.data)
+
+    def _take(self, subject: str, payload: bytes) -> None:
+        octets = len(payload) + _OCTETS_EACH
+        if self._waiting_octets + octets > MAX_WAITING_OCTETS:
             self._counts["dropped"] += 1
             return
-        self._waiting.append((message.subject.replace(".", "/"), message.data))
+        self._waiting_octets += octets
+        self._waiting.append((subject.replace(".", "/"), payload))
         self._came.set()
 
     async def _work(self) -> None:
@@ -87,6 +99,7 @@ class Bunches:
                 self._came.clear()
                 await self._came.wait()
             bunch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            self._waiting_octets -= sum([len(payload) + _OCTETS_EACH for _, payload in bunch])
             self._at_work += 1
             try:
                 await self._handler(bunch)

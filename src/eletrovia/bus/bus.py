@@ -90,8 +90,7 @@ class Bus:
 
         Raises: as ``publish``.
         """
-        for topic, payload in messages:
-            await self._line.send(topic.replace("/", "."), payload)
+        await self._line.send_all([(topic.replace("/", "."), payload) for topic, payload in messages])
         self.counts["published"] += len(messages)
 
     async def gather(
@@ -106,7 +105,7 @@ class Bus:
         """Calls ``handler([(topic, payload), …])`` with all that came meanwhile, ``most`` at a time.
 
         ``subjects`` are NATS's own, so that devices may use topics that are none of ours
-        (``x/status/switch:0``). Subscribers with the same ``queue`` share them; the rest is as in ``subscribe``.
+        (``x/status/switch:0``). Subscribers with the same ``queue`` share them. Else as ``subscribe``.
 
         Raises: Unavailable when closed.
         """

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from eletrovia.base.errors import Denied, Invalid, Unavailable
+from eletrovia.bus import swift
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +113,17 @@ class Line:
             raise Unavailable("bus.disconnected", url=shown(self.url), buffered_octets=self._buffered_octets)
         self._buffer.append((subject, payload))
         self._buffered_octets += len(payload)
+
+    async def send_all(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """As ``send``, many in one go."""
+        if self._client is not None and self._client.is_connected and not self._buffer and not self._closing:
+            try:
+                await swift.send_all(self._client, messages)
+                return
+            except (nats.errors.Error, OSError):
+                pass  # the line broke under us: twice is better than never
+        for subject, payload in messages:
+            await self.send(subject, payload)
 
     async def flush(self, *, timeout_s: float = 5.0) -> None:
         """Waits until the broker has seen all that was sent and every subscription.

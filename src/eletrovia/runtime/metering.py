@@ -33,6 +33,7 @@ from eletrovia.metering.readingstore import ReadingStore
 from eletrovia.metering.roster import Roster
 from eletrovia.people.account import Who
 from eletrovia.people.people import People
+from eletrovia.runtime.childgateway import gateway_beside
 from eletrovia.runtime.config import Config
 from eletrovia.runtime.metrics import ReadingMetrics, Tallies
 from eletrovia.runtime.secret import kept_secret
@@ -115,6 +116,7 @@ class Metering:
             workers = [asyncio.create_task(work) for work in (self.roster.run(), self.meters.run())]
             stack.push_async_callback(_cancelled, workers)
             await stack.enter_async_context(mqtt_running(self.config, self.bus, self.sorter))
+            await stack.enter_async_context(gateway_beside(self.config))
             yield
 
 

@@ -99,8 +99,8 @@ def readings(intake: Intake, roster: Roster, devices: DeviceLogin, people: Peopl
         description=(
             "One reading, up to 10,000 as `readings`, or as short `rows` of meter, time, Wh and, where there "
             "are any, W and whether it is estimated. `at` is ISO 8601 with an offset or seconds since 1970; "
-            "the register is cumulative. The answer comes after the commit: each is `stored`, a `duplicate` (the "
-            "same reading), a `conflict` (another value for that moment; kept, shown, not counted), or "
+            "the register is cumulative. The answer comes after the commit: each is `stored`, a `duplicate` "
+            "(the same reading), a `conflict` (another value for that moment; kept, shown, not counted), or "
             "`refused` with `why`. 201 says that a single reading is new. Staff log in with a token; a "
             "device by HTTP Basic with its id and its key. The body may come with `Content-Encoding: gzip`."
         ),

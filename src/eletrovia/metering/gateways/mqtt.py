@@ -83,49 +83,57 @@ class Sorter:
 
     async def _take_reports(self, reports: list[tuple[str, Report]]) -> list[Message]:
         self.counts["reports"] += len(reports)
-        items: list[Told] = []
-        meters: list[str] = []
-        senders: list[str] = []
-        ends: list[int] = []
-        spoken_for = False
         answers: list[Message] = []
-        good: list[tuple[str, Report]] = []
-        for sender, report in reports:
-            if report.readings is None and report.rows is None:
-                told: Sequence[Told] = (report,)
-            else:
-                told = report.items()
-                if report.muddled or len(told) > MOST_READINGS:
-                    code = "reading.muddled" if report.muddled else "reading.too_many"
-                    answers.append(self._refusal(sender, code, report.seq, allowed=MOST_READINGS))
-                    continue
-            for item in told:
-                items.append(item)
-                senders.append(sender)
-                if item.meter is None:
-                    meters.append(sender)
-                else:
-                    meters.append(item.meter)
-                    spoken_for = True
-            ends.append(len(items))
-            good.append((sender, report))
+        senders: list[str] | None = None
+        items: list[Told]
+        if all([one.alone for _, one in reports]):  # noqa: C419 - they come by the ten thousand
+            # Every one a single reading of the meter that sent it: nearly always.
+            items = [report for _, report in reports]
+            meters = [sender for sender, _ in reports]
+            starts: Sequence[int] = range(len(reports) + 1)
+        else:
+            reports, answers = self._sound(reports)
+            items, meters, senders, starts = _spread(reports)
         columns = Columns(items)
-        fates = await self._fates(columns, meters, senders if spoken_for else None)
-        sender_keys = await self._roster.resolve([sender for sender, _ in good])
-        blocked = self._roster.blocked(sender_keys).tolist()
-        settled = (fates <= SETTLED).tolist()
+        fates = await self._fates(columns, meters, senders)
+        sender_keys = await self._roster.resolve([sender for sender, _ in reports])
+        blocked = self._roster.blocked(sender_keys)
         now = self._clock.now()
+        plain = len(items) == len(reports) and not blocked.any() and not (fates > SETTLED).any()
         tail = b',"settled":1,"refused":[],"blocked":false,"now":"%s"}' % _text_of(now)
-        start = 0
-        for place, (sender, report) in enumerate(good):
-            end = ends[place]
-            if end == start + 1 and settled[start] and not blocked[place] and type(report.seq) is int:
-                answer = b'{"seq":%d' % report.seq + tail  # the one that comes by the hundred thousand
-            else:
-                answer = self._answer(report, columns, fates, start, end, blocked=blocked[place], now=now)
-            answers.append((f"{_HEAD}{sender}/ack", answer))
-            start = end
+        answers += [
+            (
+                f"{_HEAD}{sender}/ack",
+                b'{"seq":%d%b' % (report.seq, tail)
+                if plain and type(report.seq) is int and starts[place + 1] - starts[place] == 1
+                else self._answer(
+                    report,
+                    columns,
+                    fates,
+                    starts[place],
+                    starts[place + 1],
+                    blocked=bool(blocked[place]),
+                    now=now,
+                ),
+            )
+            for place, (sender, report) in enumerate(reports)
+        ]
         return answers
+
+    def _sound(self, reports: list[tuple[str, Report]]) -> tuple[list[tuple[str, Report]], list[Message]]:
+        """Those that can be taken, and what is said to the others."""
+        sound: list[tuple[str, Report]] = []
+        refusals: list[Message] = []
+        for sender, report in reports:
+            if report.muddled:
+                refusals.append(self._refusal(sender, "reading.muddled", report.seq))
+            elif len(report.items()) > MOST_READINGS:
+                refusals.append(
+                    self._refusal(sender, "body.too_many_items", report.seq, allowed=MOST_READINGS)
+                )
+            else:
+                sound.append((sender, report))
+        return sound, refusals
 
     async def _fates(
         self, columns: Columns, meters: list[str], senders: list[str] | None
@@ -262,6 +270,24 @@ class MqttGateway:
 
     async def _came(self, messages: list[Message]) -> None:
         await self._bus.publish_all(await self._sorter.take(messages))
+
+
+def _spread(reports: list[tuple[str, Report]]) -> tuple[list[Told], list[str], list[str] | None, list[int]]:
+    """All readings of all reports, of which meter and by whom each is told, and where each report begins.
+
+    Shape: by whom only where somebody speaks for another.
+    """
+    items: list[Told] = []
+    meters: list[str] = []
+    senders: list[str] = []
+    starts = [0]
+    for sender, report in reports:
+        told = report.items()
+        items += told
+        meters += [item.meter or sender for item in told]
+        senders += [sender] * len(told)
+        starts.append(len(items))
+    return items, meters, senders if meters != senders else None, starts
 
 
 class _Sequence(msgspec.Struct):

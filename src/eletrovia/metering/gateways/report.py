@@ -54,7 +54,7 @@ class Row(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False)
         return None
 
 
-class Report(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class Report(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One reading, or ``readings``, or the same as short ``rows``. ``seq`` comes back in the answer."""
 
     at: int | str | None = None
@@ -72,6 +72,11 @@ class Report(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if self.readings is not None:
             return self.readings
         return (self,) if self.rows is None else self.rows
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a single reading of whoever sent it."""
+        return self.readings is None and self.rows is None and self.meter is None
 
     @property
     def muddled(self) -> bool:
