@@ -147,14 +147,14 @@ async def test_udp_bad_ones_among_good_ones(room: Room) -> None:
     gateway = await room.udp()
     wild = Wild(gateway.port)
     good = [frame(meter, 1, records(meter)) for meter in range(1, 11)]
-    wrong_key = wire.readings_frame(KEYS.of(2, 0), sender=1, sequence=9, backlog=0, records=records(1, first=9))
+    wrong_key = wire.readings_frame(
+        KEYS.of(2, 0), sender=1, sequence=9, backlog=0, records=records(1, first=9)
+    )
     old_key = frame(1, 10, records(1, first=10), epoch=-1)
     stranger = frame(999, 1, records(999))
     bad = [b"", b"E", b"EV", b"\0" * 60, b"{}", good[0][:-1], good[0] + b"\0", b"E" * 60, b"E" * 5_000]
     for place, one in enumerate(good):
         wild.say(one, bad[place % len(bad)], wrong_key, old_key, stranger)
-    for meter in range(1, 11):
-        await acknowledged(Wild(gateway.port), 0, 0) if False else None
     heard = {(await wild.hear()).sender for _ in range(10)}
     assert heard == set(range(1, 11))
     while gateway.counts.unknown_sender < 10:
@@ -195,7 +195,9 @@ async def test_plain_system_calls_do_as_well(room: Room, monkeypatch: pytest.Mon
     monkeypatch.setattr("eletrovia.metering.gateways.udp.mailbox_on", _one_by_one)
     gateway = await room.udp()
     wild = Wild(gateway.port)
-    wild.say(*(frame(1, sequence, records(1, first=sequence), backlog=sequence - 1) for sequence in range(1, 99)))
+    wild.say(
+        *(frame(1, sequence, records(1, first=sequence), backlog=sequence - 1) for sequence in range(1, 99))
+    )
     wild.say(b"x" * 3_000)
     await acknowledged(wild, 1, 98)
     assert len(await room.stored()) == 98
@@ -360,7 +362,7 @@ async def _end(reader: asyncio.StreamReader) -> bool:
 
 async def test_tcp_another_language_has_the_whole_connection(room: Room) -> None:
     async def echo(first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(first + await reader.readline())
+        writer.write(first + (b"" if first.endswith(b"\n") else await reader.readline()))
 
     gateway = await room.tcp(others={ord("?"): echo})
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -420,14 +422,14 @@ class Lossy:
 
     def attach(self, sender: Sender) -> None:
         hear = sender.heard
-        sender.heard = lambda octets: hear(octets) if self._chance.random() < 0.6 else None  # type: ignore[method-assign]
+        sender.heard = lambda octets: hear(octets) if self._chance.random() < 0.8 else None  # type: ignore[method-assign]
         self._link.attach(sender)
 
     def detach(self, sender: Sender) -> None:
         self._link.detach(sender)
 
     def carry(self, octets: bytes) -> None:
-        for _ in range(self._chance.choice((0, 1, 1, 2))):
+        for _ in range(self._chance.choice((0, 1, 1, 1, 2))):
             self._link.carry(octets)
 
 
@@ -452,6 +454,7 @@ async def test_a_network_that_loses_repeats_and_mixes_up_loses_no_reading(room: 
         await asyncio.gather(*posted)
 
     await asyncio.wait_for(asyncio.gather(*map(tell, senders)), 30)
+    print([one.repeated for one in senders], gateways[0].counts, gateways[1].counts)
     assert sum(one.repeated for one in senders) > 100
     assert await room.stored() == rows(*(records(meter, 100) for meter in range(1, 9)))
     for link in links:

@@ -126,6 +126,8 @@ ERRORS: Final[dict[str, Pair]] = {
         "{server} não respondeu em {waited_s} s:\n{last_lines}",
     ),
     "http.port_taken": ("Port {port} on {host} is taken.", "A porta {port} em {host} está ocupada."),
+    "gateway.port_taken": ("Port {port} on {host} is taken.", "A porta {port} em {host} está ocupada."),
+    "gateway.no_port": ("A gateway needs a port.", "Um gateway precisa de uma porta."),
     "city.port_taken": (
         "Port {port} is taken by {by}.",
         "A porta {port} está ocupada por {by}.",
@@ -237,6 +239,11 @@ ADVICE: Final[dict[str, Pair]] = {
         "End what runs there, or choose other ports: --port 9001",
         "Encerre o que está lá, ou escolha outras portas: --port 9001",
     ),
+    "gateway.port_taken": (
+        "Choose another, or --share it with gateways that do the same.",
+        "Escolha outra, ou compartilhe com gateways que façam o mesmo: --share.",
+    ),
+    "gateway.no_port": ("For example: --udp 47808 --tcp 47809", "Por exemplo: --udp 47808 --tcp 47809"),
     "http.port_taken": (
         "A city may run already (`eletrovia doctor`); --port chooses another.",
         "Talvez já haja uma cidade ativa (`eletrovia doctor`); --port escolhe outra.",

@@ -13,6 +13,7 @@ from eletrovia.cli import (
     config,
     demo,
     doctor,
+    gateway,
     operators,
     places,
     roads,
@@ -72,6 +73,7 @@ app.add_typer(stations.app, rich_help_panel=_ASK)
 app.command(rich_help_panel=_ASK)(places.places)
 app.command(rich_help_panel=_ASK)(vehicles.vehicles)
 app.command(rich_help_panel=_RUN)(serve.serve)
+app.command(rich_help_panel=_RUN)(gateway.gateway)
 app.add_typer(operators.app, rich_help_panel=_RUN)
 app.add_typer(roads.app, rich_help_panel=_RUN)
 app.add_typer(config.app, rich_help_panel=_RUN)

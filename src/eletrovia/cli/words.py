@@ -27,6 +27,13 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "timeline.waiting": ("waiting", "esperando"),
     "timeline.charging": ("charging", "carregando"),
     "timeline.arrival": ("arrival", "chegada"),
+    # -- gateway
+    "gateway.udp": ("Readings over UDP: {host}:{port}", "Leituras por UDP: {host}:{port}"),
+    "gateway.tcp": ("Readings over TCP: {host}:{port}", "Leituras por TCP: {host}:{port}"),
+    "gateway.metrics": (
+        "Figures for Prometheus: http://{host}:{port}/metrics",
+        "Números para o Prometheus: http://{host}:{port}/metrics",
+    ),
     # -- trips
     "trip.planning": ("Looking for a way …", "Procurando um caminho …"),
     "trip.booking": ("Asking every operator for its stops …", "Pedindo as paradas a cada operadora …"),

@@ -32,17 +32,22 @@ _QUICK_DEATHS = 5  # so often may a child die so soon before we say what is wron
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One server: how it is started, and where it answers."""
+    """One server: how it is started, and where it answers.
+
+    Shape: one with a ``ready_file`` is ready once it has written that; any other when ``url`` answers.
+    """
 
     name: str
     data_dir: Path
     url: str
     arguments: tuple[str, ...]
     environment: dict[str, str] = {}
+    ready_file: Path | None = None
+    log_name: str = "server.log"
 
     @property
     def log_file(self) -> Path:
-        return self.data_dir / "server.log"
+        return self.data_dir / self.log_name
 
 
 class Fleet:
@@ -94,6 +99,8 @@ class Fleet:
 
     def _spawn(self, member: Member) -> None:
         member.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if member.ready_file is not None:
+            member.ready_file.unlink(missing_ok=True)
         environment: Mapping[str, str] = {**os.environ, **member.environment, TETHER: "1"}
         with member.log_file.open("ab") as log:
             self._children[member.name] = subprocess.Popen(
@@ -109,7 +116,7 @@ class Fleet:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
             try:
                 async with asyncio.timeout(ready_s):
-                    while not await _answers(session, member.url):
+                    while not await _is_ready(session, member):
                         code = self._children[member.name].poll()
                         if code is not None:
                             raise Unavailable("server.died", **self._account(member), exit_code=code)
@@ -142,6 +149,12 @@ class Fleet:
                 "server.died", server=member.name, exit_code=child.returncode, log=str(member.log_file)
             )
         _log.error("server.given_up", **self._account(member))
+
+
+async def _is_ready(session: aiohttp.ClientSession, member: Member) -> bool:
+    if member.ready_file is not None:
+        return member.ready_file.exists()
+    return await _answers(session, member.url)
 
 
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:

@@ -244,6 +244,24 @@ class EmbeddedPostgres:
         _log.critical("store.given_up", times=_REVIVALS, log=str(self._folder.log))
 
 
+def standing_url(data_dir: Path) -> str | None:
+    """The URL of the server that runs on ``data_dir`` now, started by whomever; None while none is ready.
+
+    Locks:  none: it only looks.
+    Raises: Unavailable when the folder is closed to us.
+    """
+    folder = StoreFolder(data_dir)
+    try:
+        told = read_postmaster(folder.cluster) if folder.secrets.exists() else None
+    except PermissionError:
+        raise Unavailable(
+            "store.not_yours", folder=str(folder.home), do="run as the user who made these data"
+        ) from None
+    if told is None or not told.is_ready or told.socket_folder is None:
+        return None
+    return folder.url(told.socket_folder) if runs_on(told.pid, folder.cluster) else None
+
+
 async def _until(true: Callable[[], bool]) -> None:
     while not true():
         await asyncio.sleep(_NAP_S)

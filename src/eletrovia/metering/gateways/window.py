@@ -16,19 +16,21 @@ _MOST_AHEAD: Final = 10_000
 """Senders with a gap that are remembered; a forgotten one sends a few frames again."""
 
 Numbers = NDArray[np.uint64]
+_ONE: Final = np.uint64(1)
 
 
 class Windows:
     """Cumulative acknowledgement for many senders at once.
 
-    Shape: 8 octets a sender, by its key; more only for those with a gap in what has arrived.
+    Shape: 16 octets a sender, by its key; more only for those with a gap in what has arrived.
 
-    It never claims a frame that was not settled: a number that goes back begins that sender's window anew,
-    which costs a repetition at worst.
+    It claims only what was settled. What a sender holds can only grow newer: where that goes back, its sender
+    has begun anew (or the network has mixed frames up), and nothing that was known before counts any more.
     """
 
     def __init__(self) -> None:
-        self._done: Numbers = np.zeros(1024, np.uint64)  # by sender
+        self._done: Numbers = np.zeros(1024, np.uint64)  # settled up to here, by sender
+        self._told: Numbers = np.zeros(1024, np.uint64)  # settled up to here, said the sender
         self._ahead: OrderedDict[int, set[int]] = OrderedDict()  # settled beyond a gap
 
     def settle(
@@ -36,51 +38,50 @@ class Windows:
     ) -> tuple[NDArray[np.int32], Numbers]:
         """These frames are settled: each of their senders once, and up to where its frames are.
 
-        Shape: arrays of one length, in any order; senders are keys, so above 0.
+        Shape: arrays of one length, in any order; senders are keys, so above 0; ``backlog < sequence``.
         """
         if not len(sender):
             return np.empty(0, np.int32), np.empty(0, np.uint64)
         self._grow(int(sender.max()))
-        order = np.lexsort((sequence, sender))
-        who = sender[order].astype(np.int32)
-        number = sequence[order].astype(np.uint64)
-        before = number - backlog[order].astype(np.uint64) - np.uint64(1)  # settled already, says the sender
+        number = sequence.astype(np.uint64)
+        before = number - backlog.astype(np.uint64) - _ONE
+        order = np.lexsort((number, before, sender))  # as they were sent, as far as they tell
+        who, number, before = sender[order].astype(np.int32), number[order], before[order]
         first = np.r_[True, who[1:] != who[:-1]]
-        # Most senders' frames come one by one in order: those are done all at once, the others in turn.
-        previous = np.r_[np.uint64(0), number[:-1]]
-        done = self._done[who]
-        previous[first] = np.where(number[first] > done[first], done[first], 0)
-        follows = (np.maximum(previous, before) + np.uint64(1) == number) | (~first & (number == previous))
         starts = np.flatnonzero(first)
+        last = np.r_[starts[1:], len(who)] - 1
+        # Most senders' frames come without a gap: those are done all at once, the others in turn.
+        previous = np.where(first, np.uint64(0), np.r_[np.uint64(0), number[:-1]])
+        done = self._done[who]
+        follows = (
+            (number <= np.maximum(np.maximum(previous, done), before) + _ONE)
+            & (number >= previous)
+            & ~(first & (before < self._told[who]))
+        )
         simple = np.logical_and.reduceat(follows, starts)
         senders = who[starts]
-        ends = np.r_[starts[1:], len(who)]
         if self._ahead:
             simple &= np.fromiter((one not in self._ahead for one in senders.tolist()), bool, len(senders))
-        self._done[senders[simple]] = number[ends[simple] - 1]
+        self._done[senders[simple]] = np.maximum(number[last], done[last])[simple]
+        self._told[senders[simple]] = before[last][simple]
         for place in np.flatnonzero(~simple).tolist():
-            piece = slice(int(starts[place]), int(ends[place]))
+            piece = slice(int(starts[place]), int(last[place]) + 1)
             self._settle_one(int(senders[place]), number[piece].tolist(), before[piece].tolist())
         return senders, self._done[senders]
 
     def _settle_one(self, sender: int, numbers: list[int], befores: list[int]) -> None:
-        done = int(self._done[sender])
+        done, told = int(self._done[sender]), int(self._told[sender])
         ahead = self._ahead.pop(sender, set())
-        last = 0
         for number, before in zip(numbers, befores, strict=True):
-            if number == last:
-                continue
-            last = number
-            if number <= done:  # it came once more, or its sender began anew
-                done = before
-                ahead.clear()
-            elif before > done:
-                done = before
+            if before < told:
+                done, ahead = before, set()
+            told = before
+            done = max(done, before)
             ahead.add(number)
             while done + 1 in ahead:
                 done += 1
-            ahead = {one for one in ahead if one > done}
-        self._done[sender] = done
+        ahead = {one for one in ahead if one > done}
+        self._done[sender], self._told[sender] = done, told
         if ahead:
             self._ahead[sender] = ahead
             if len(self._ahead) > _MOST_AHEAD:
@@ -88,6 +89,6 @@ class Windows:
 
     def _grow(self, top: int) -> None:
         if top >= len(self._done):
-            grown = np.zeros(max(top + 1, 2 * len(self._done)), np.uint64)
-            grown[: len(self._done)] = self._done
-            self._done = grown
+            more = np.zeros(max(top + 1, 2 * len(self._done)) - len(self._done), np.uint64)
+            self._done = np.concatenate([self._done, more])
+            self._told = np.concatenate([self._told, more])
