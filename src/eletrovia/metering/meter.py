@@ -98,11 +98,12 @@ class NewMeter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
     """A new meter, with what its device and its customer need. The codes are shown this once.
 
-    Shape:  ``device_key`` signs its frames, hexadecimal; ``claim_code`` is for the household, and null for
-            what nobody can claim.
+    Shape:  ``number`` is what it is called in our compact frames, and ``device_key`` signs them, hexadecimal;
+            ``claim_code`` is for the household, and null for what nobody can claim.
     """
 
     id: str
+    number: int
     usage_point_id: str | None
     device_key: str
     claim_code: str | None

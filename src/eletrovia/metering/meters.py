@@ -91,6 +91,7 @@ class Meters:
             if index in refused
             else Registered(
                 id=meter.id,
+                number=kept[meter.id],
                 usage_point_id=meter.place if meter.hangs else None,
                 device_key=self._keys.of(kept[meter.id], 0).hex(),
                 claim_code=codes.get(meter.id),
@@ -212,6 +213,7 @@ class Meters:
             at=at,
             new=Registered(
                 id=swap.new_id,
+                number=done.key,
                 usage_point_id=done.usage_point_id,
                 device_key=self._keys.of(done.key, done.epoch).hex(),
                 claim_code=code if done.claimable else None,
