@@ -122,7 +122,7 @@ def meters(meters: Meters, customers: Customers, access: Access, people: People)
     )
     async def listed(
         area: Annotated[str | None, QueryParameter(max_length=100)] = None,
-        state: FromQuery[MeterState | None] = None,
+        standing: Annotated[MeterState | None, QueryParameter(name="state")] = None,
         unclaimed: Annotated[
             bool, QueryParameter(description="Only those that hang where nobody is known to live.")
         ] = False,
@@ -130,7 +130,7 @@ def meters(meters: Meters, customers: Customers, access: Access, people: People)
         limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
     ) -> MeterPage:
         """All meters in order of their ids, a page at a time."""
-        found = await meters.meters(area=area, state=state, unclaimed=unclaimed, after=after, limit=limit)
+        found = await meters.meters(area=area, state=standing, unclaimed=unclaimed, after=after, limit=limit)
         return MeterPage(meters=found, next=found[-1].id if len(found) == limit else None)
 
     @post(
@@ -307,10 +307,11 @@ def meters(meters: Meters, customers: Customers, access: Access, people: People)
         await customers.leave(request.user.account_id, meter_id)
 
     async def place(meter_id: str) -> str:
-        meter = await meters.meter(meter_id)
-        if meter.usage_point_id is None:
+        """The usage point that it counts for, or counted for last."""
+        usage_point_id = (await access.sight("", meter_id, is_staff=True)).usage_point_id
+        if not usage_point_id:
             raise Conflict("meter.not_fitted", meter_id=meter_id)
-        return meter.usage_point_id
+        return usage_point_id
 
     return Router(
         "/meters",
