@@ -45,6 +45,10 @@ class Days(msgspec.Struct, frozen=True, order=True):
     def count(self) -> int:
         return (self.ends_on - self.starts_on).days
 
+    def overlaps(self, other: Days) -> bool:
+        """Whether a day is in both."""
+        return self.starts_on < other.ends_on and other.starts_on < self.ends_on
+
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
     """Who lived there from which day until which; ``until_on`` None is still there."""

@@ -17,12 +17,16 @@ _GUESSED: Final = (MarkKind.GAP, MarkKind.ESTIMATED)
 
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A meter that counted for a usage point in a span of time; ``until_at`` None is still there."""
+    """A meter that counted for a usage point in a span of time; ``until_at`` None is still there.
+
+    Units: ``interval_s`` is how often it is expected to be heard.
+    """
 
     meter: int
     meter_id: str
     from_at: datetime
     until_at: datetime | None = None
+    interval_s: int = 900
 
     def within(self, starts_at: datetime, ends_at: datetime) -> tuple[datetime, datetime] | None:
         """From when until when it counted inside a span; None when it did not."""

@@ -1,0 +1,184 @@
+"""A month's invoices, batch by batch, as often as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from datetime import date, timedelta
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from eletrovia.base.errors import Conflict, EletroviaError, Invalid
+from eletrovia.metering.contract import pieces
+from eletrovia.metering.draft import Draft
+from eletrovia.metering.press import TRIES, Press
+from eletrovia.metering.standing import Standing, period
+
+_log = structlog.get_logger(__name__)
+
+BATCH: Final = 100
+_AT_ONCE: Final = 4
+_NOT_THE_POINTS: Final = ("unavailable", "overloaded", "internal")
+
+Progress = Callable[[int, int], None]
+"""Told after each batch: how many usage points were looked at, of how many."""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A usage point that was not billed, and why."""
+
+    usage_point_id: str
+    code: str
+    facts: dict[str, Any] = {}
+
+
+class MonthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a month's usage points.
+
+    Shape:  ``standing`` invoices were there already; ``next`` is behind which usage point to go on, None when
+            all were looked at.
+    """
+
+    month: date
+    looked_at: int
+    issued: int
+    standing: int
+    held: tuple[Held, ...]
+    next: str | None = None
+
+
+class _Todo(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to do for one usage point: a draft, and whether more follows it; else what stands."""
+
+    draft: Draft | None = None
+    more: bool = False
+    standing: int = 0
+    held: Held | None = None
+
+
+class MonthRun:
+    """Issues the billing periods called after one month."""
+
+    def __init__(self, press: Press, month: date, *, batch: int = BATCH) -> None:
+        self._press = press
+        self._month = month.replace(day=1)
+        self._around = self._month - timedelta(days=40)
+        self._batch = batch
+        self._issued = 0
+        self._standing = 0
+        self._held: list[Held] = []
+
+    async def over(
+        self,
+        points: Collection[str] | None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        progress: Progress | None = None,
+    ) -> MonthReport:
+        """Look at all usage points with a contract, or at these, in their order from behind ``after`` on.
+
+        Each batch is written all or nothing: broken off and begun again, each invoice is there once. A usage
+        point that has to wait holds up no other.
+        """
+        asked = None if points is None else sorted({point for point in points if point > after})
+        count = await self._press.stands.count_points(after) if asked is None else len(asked)
+        count = count if limit is None else min(limit, count)
+        looked_at, last = 0, False
+        while not last and (limit is None or looked_at < limit):
+            room = self._batch if limit is None else min(self._batch, limit - looked_at)
+            if asked is None:
+                batch = await self._press.stands.points(after, room)
+            else:
+                batch = asked[looked_at : looked_at + room]
+            last = len(batch) < room
+            if not batch:
+                break
+            await self._issue(batch)
+            after = batch[-1]
+            looked_at += len(batch)
+            if progress is not None:
+                progress(looked_at, max(count, looked_at))
+        return MonthReport(
+            month=self._month,
+            looked_at=looked_at,
+            issued=self._issued,
+            standing=self._standing,
+            held=tuple(self._held),
+            next=None if last else after,
+        )
+
+    async def _issue(self, points: list[str]) -> None:
+        """Issue until nothing is left to do: a piece at a time, since each stands on the one before."""
+        waiting = points
+        stale_rounds = 0
+        while waiting and stale_rounds < TRIES:
+            standings = await self._press.stands.standings(waiting, self._around)
+            drafts: dict[str, Draft] = {}
+            again: list[str] = []
+            for point, todo in zip(waiting, await self._todos(waiting, standings), strict=True):
+                if todo.held is not None:
+                    self._held.append(todo.held)
+                elif todo.draft is None:
+                    self._standing += todo.standing
+                else:
+                    drafts[point] = todo.draft
+                    if todo.more:
+                        again.append(point)
+            if not drafts:
+                return
+            plans = {point: standings[point] for point in drafts}
+            try:
+                written, stale = await self._press.write(plans, drafts, self._around)
+            except Conflict as conflict:
+                await self._apart(list(drafts), conflict)
+                return
+            self._issued += len(written)
+            stale_rounds += 1 if stale else 0
+            waiting = sorted({*stale, *again})
+        self._held += [Held(usage_point_id=point, code="invoice.changes_too_often") for point in waiting]
+
+    async def _apart(self, points: list[str], conflict: Conflict) -> None:
+        """One of them is in the way of all: one by one the others get through."""
+        if len(points) == 1:
+            _log.warning("invoice.held", usage_point_id=points[0], reason=str(conflict))
+            self._held.append(_held(points[0], conflict))
+            return
+        for point in points:
+            await self._issue([point])
+
+    async def _todos(self, points: list[str], standings: dict[str, Standing]) -> list[_Todo]:
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(point: str) -> _Todo:
+            async with limit:
+                try:
+                    return await self._todo(standings[point])
+                except EletroviaError as error:
+                    if error.kind in _NOT_THE_POINTS:
+                        raise
+                    return _Todo(held=_held(point, error))
+
+        return list(await asyncio.gather(*map(one, points)))
+
+    async def _todo(self, standing: Standing) -> _Todo:
+        days = period(standing.contracts, self._month)
+        if days is None:
+            return _Todo()
+        if days.ends_on > self._press.pen.today:
+            raise Invalid("invoice.period_not_over", ends_on=days.ends_on.isoformat())
+        found = pieces(days, standing.contracts, standing.stays, standing.billed)
+        if not found:
+            inside = [one for one in standing.earlier if one.days.overlaps(days)]
+            return _Todo(standing=len(inside))
+        draft = await self._press.draft(standing, found[0], self._month)
+        if draft.held is not None:
+            raise draft.held
+        return _Todo(draft=draft, more=len(found) > 1)
+
+
+def _held(point: str, error: EletroviaError) -> Held:
+    facts = {name: value for name, value in error.facts.items() if name != "usage_point_id"}
+    return Held(usage_point_id=point, code=error.code, facts=facts)
