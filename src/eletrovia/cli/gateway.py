@@ -72,9 +72,7 @@ def gateway(
 
     def ready(opened: Opened) -> None:
         if terminal.json:
-            terminal.answer(
-                {"host": opened.host, "udp": opened.udp, "tcp": opened.tcp, "metrics": opened.metrics}
-            )
+            print(msgspec.json.encode(opened).decode(), flush=True)
             return
         for name in ("udp", "tcp", "metrics"):
             port = getattr(opened, name)

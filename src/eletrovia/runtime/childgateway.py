@@ -45,7 +45,7 @@ def member(config: Config) -> Member:
 async def gateway_beside(config: Config) -> AsyncIterator[None]:
     """A gateway of its own process until the block ends, where the settings name a port for one.
 
-    Its work then never waits for the server's, nor the server's for its own. When it dies, it is started again.
+    Its work then never waits for the server's, nor the server's for its own. One that dies is started again.
     Raises: Unavailable with its last words when it does not come up.
     """
     if not config.metering.udp_port and not config.metering.tcp_port:

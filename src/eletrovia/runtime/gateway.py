@@ -48,7 +48,8 @@ _CONNECTIONS: Final = 6
 class Doors(msgspec.Struct, frozen=True, kw_only=True):
     """Which ports to open: None leaves one shut, 0 takes any that is free.
 
-    Shape: ``shared`` lets other processes listen on the same ports; ``ready_file`` is written once all are open.
+    Shape: ``shared`` lets other processes listen on the same ports; ``ready_file`` is written once all are
+           open.
     """
 
     host: str
