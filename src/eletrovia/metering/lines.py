@@ -56,7 +56,7 @@ def flag_lines(portions: Sequence[Portion], used_wh: int) -> list[Taxed]:
             if not step.energy_wh:
                 continue
             off = _taken_off(discount, step)
-            facts = _days(group) | _step_facts(step, off, stepped=bool(limits)) | {"colour": run.flag.colour}
+            facts = _days(group) | _step_facts(step, off, stepped=bool(limits)) | {"flag": run.flag.colour}
             label = "flag.discount" if off else "flag"
             levies = run.levies(kwh(used_wh))
             lines.append(_line("flag", label, facts, step.energy_wh, run.flag.kwh, off, levies))

@@ -5,6 +5,7 @@ A file is TOML; every error names the file, the record and the field. docs/tarif
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from eletrovia.base.errors import Invalid, NotFound
+from eletrovia.base.errors import EletroviaError, Invalid, NotFound
 from eletrovia.metering.tariff import (
     Calendar,
     Dated,
@@ -33,6 +34,8 @@ from eletrovia.metering.tariff import (
     Tax,
 )
 from eletrovia.metering.tariffcheck import Record, check_book, check_records, overlapping
+
+_log = logging.getLogger(__name__)
 
 CARRIED: Final = Path(__file__).with_name("data")
 """The folder of the files that come with the package, read in the order of their names."""
@@ -60,6 +63,40 @@ def read_book(own: Path | None = None) -> TariffBook:
             ``tariff.overlap``, which name the file, the record and the field.
     """
     return carried_book() if own is None else _checked([*_carried_files(), _read(own)])
+
+
+class TariffShelf:
+    """The book as it is now: a utility's own file is read again whenever it was written.
+
+    Raises: as ``read_book`` when made. A file that is broken later on is told to the log, and the last book
+            that was right goes on to hold.
+    """
+
+    def __init__(self, own: Path | None = None) -> None:
+        self._own = own
+        self._written = _written(own)
+        self._book = read_book(own)
+
+    def book(self) -> TariffBook:
+        """The book that holds now."""
+        written = _written(self._own)
+        if written != self._written:
+            self._written = written
+            try:
+                self._book = read_book(self._own)
+            except EletroviaError as wrong:
+                _log.error("tariff file not taken: %s", wrong)
+            else:
+                _log.info("tariff file read again: %s", self._own)
+        return self._book
+
+
+def _written(path: Path | None) -> tuple[int, int] | None:
+    """When a file was written last, and how long it is."""
+    try:
+        return None if path is None else ((stat := path.stat()).st_mtime_ns, stat.st_size)
+    except OSError:
+        return None
 
 
 @cache

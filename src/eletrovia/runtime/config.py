@@ -77,7 +77,10 @@ class BookingSection(Struct, frozen=True, kw_only=True):
 
 
 class MeteringSection(Struct, frozen=True, kw_only=True):
-    """``mqtt_url`` empty: meters come in by the bus. ``master_key_file`` empty: one in the data folder."""
+    """``mqtt_url`` empty: meters come in by the bus. ``master_key_file`` empty: one in the data folder.
+
+    ``tariff_file`` empty: only the tariffs carried along.
+    """
 
     time_zone: Annotated[str, Meta(min_length=1)]
     udp_port: Port
@@ -87,6 +90,7 @@ class MeteringSection(Struct, frozen=True, kw_only=True):
     partition: Literal["day", "month"]
     keep_readings_months: Annotated[int, Meta(ge=0, le=1200)]
     future_s: Annotated[float, Meta(ge=0)]
+    tariff_file: str
 
 
 class PlanningSection(Struct, frozen=True, kw_only=True):
