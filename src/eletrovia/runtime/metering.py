@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from eletrovia.api.routes.customers import customers
 from eletrovia.api.routes.meters import meters
 from eletrovia.api.routes.readings import meter_readings, readings
+from eletrovia.api.routes.tariffs import home_tariffs
 from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Invalid
 from eletrovia.base.ids import Ids
@@ -31,6 +33,7 @@ from eletrovia.metering.privacy import Privacy
 from eletrovia.metering.readinglog import ReadingLog
 from eletrovia.metering.readingstore import ReadingStore
 from eletrovia.metering.roster import Roster
+from eletrovia.metering.tariffbook import TariffShelf
 from eletrovia.people.account import Who
 from eletrovia.people.people import People
 from eletrovia.runtime.childgateway import gateway_beside
@@ -45,6 +48,12 @@ def device_keys(config: Config) -> DeviceKeys:
     named = config.metering.master_key_file
     path = Path(named).expanduser() if named else config.data.path / "meter.key"
     return DeviceKeys(kept_secret(path).encode())
+
+
+def tariffs_of(config: Config) -> TariffShelf:
+    """The tariffs that homes are billed by. Raises: NotFound, Invalid for a file of the utility's own."""
+    named = config.metering.tariff_file
+    return TariffShelf(Path(named).expanduser() if named else None)
 
 
 def time_zone(config: Config) -> ZoneInfo:
@@ -83,6 +92,7 @@ class Metering:
         self.bus = bus
         self.people = people
         self.zone = time_zone(config)
+        self.tariffs = tariffs_of(config)
         self.keys = device_keys(config)
         self.roster = Roster(store, clock)
         self.intake = intake_of(config, store, self.roster, clock, ReadingMetrics(registry))
@@ -102,7 +112,12 @@ class Metering:
             meter_readings(self.log, self._sight, self.people, self.clock),
             meters(self.meters, self.customers, self.access, self.people),
             customers(self.customers, self.meters, self.privacy, self.access, self.people),
+            home_tariffs(self.tariffs.book, self.today),
         ]
+
+    def today(self) -> date:
+        """The day it is where the meters are."""
+        return self.clock.now().astimezone(self.zone).date()
 
     async def _sight(self, who: Who, meter_id: str) -> Sight:
         return await self.access.sight(who.account_id, meter_id, is_staff=who.is_staff)
