@@ -49,6 +49,15 @@ ERRORS: Final[dict[str, Pair]] = {
         "{station!r} is no station; it looks like {expected}.",
         "{station!r} não é uma estação; ela tem a forma {expected}.",
     ),
+    "meters.which": (
+        "Which meters? Name their ids, or --file.",
+        "Quais medidores? Informe os ids, ou --file.",
+    ),
+    "meters.one_a_point": (
+        "One usage point takes one meter.",
+        "Uma unidade consumidora tem um medidor só.",
+    ),
+    "meters.code_missing": ("The claim code is missing.", "Falta o código do medidor."),
     "trips.cancel_which": ("Which trip is to be cancelled?", "Qual viagem deve ser cancelada?"),
     "file.exists": ("{file} is there already.", "{file} já existe."),
     "city.malformed": ("{file} cannot be read: {reason}.", "Não dá para ler {file}: {reason}."),

@@ -11,9 +11,11 @@ import typer
 from eletrovia.cli import (
     classroom,
     config,
+    customers,
     demo,
     doctor,
     gateway,
+    meters,
     operators,
     places,
     roads,
@@ -70,6 +72,8 @@ app.command(rich_help_panel=_CITY)(classroom.classroom)
 app.command(rich_help_panel=_ASK)(trip.trip)
 app.command(rich_help_panel=_ASK)(trips.trips)
 app.add_typer(stations.app, rich_help_panel=_ASK)
+app.add_typer(meters.app, rich_help_panel=_ASK)
+app.add_typer(customers.app, rich_help_panel=_ASK)
 app.command(rich_help_panel=_ASK)(places.places)
 app.command(rich_help_panel=_ASK)(vehicles.vehicles)
 app.command(rich_help_panel=_RUN)(serve.serve)

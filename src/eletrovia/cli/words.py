@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from eletrovia.cli.words_meter import METER_WORDS
+
 WORDS: Final[dict[str, tuple[str, str]]] = {
+    **METER_WORDS,
     "error": ("Error", "Erro"),
     "ask.password": ("Password of {email}: ", "Senha de {email}: "),
     "ask.registration_token": ("Registration token: ", "Token de registro: "),
