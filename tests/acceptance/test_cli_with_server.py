@@ -257,3 +257,56 @@ def test_doctor_sees_the_running_server(furnished: Shell) -> None:
     ports = next(one for one in told["checks"] if one["check"] == "ports")
     assert ports["outcome"] == "warn"
     assert furnished.url.rpartition(":")[2] in ports["found"]
+
+
+def test_meters_are_added_claimed_cut_off_and_swapped(shell: Shell) -> None:
+    (shell.data / "ids.txt").write_text("JPA-1\nJPA-2\nJPA 3\n")
+    assert shell.run("meters", "add", "JPA-1")[0] == 3, "a driver may not"
+    added = shell.json("meters", "add", "--file", "ids.txt", "--area", "Centro", "--start", "5", staff=True)
+    assert (added["kept"], added["refused"]) == (2, 1)
+    assert added["items"][2]["problem"]["code"] == "meter.id_malformed"
+    code = added["items"][0]["registered"]["claim_code"]
+    listed = shell.json("meters", "list", "--area", "Centro", "--unclaimed", staff=True)
+    assert [one["id"] for one in listed["meters"]] == ["JPA-1", "JPA-2"]
+    ended, out, err = shell.run("meters", "mine", "--lang", "pt-BR")
+    assert (ended, out) == (0, "")
+    assert "ainda não tem medidores" in err
+    ended, _, err = shell.run("meters", "claim", "JPA-1", "0000-0000-0000")
+    assert ended == 4
+    assert "do not belong together" in err
+    assert shell.run("meters", "claim", "JPA-1", code.lower())[0] == 0
+    assert shell.run("meters", "block", "JPA-1", staff=True)[2] == "JPA-1 is cut off.\n"
+    ended, out, _ = shell.run("meters", "mine")
+    assert (ended, "cut off" in out) == (0, True)
+    swapped = shell.json("meters", "swap", "JPA-1", "JPA-9", "--final", "77", staff=True)
+    assert (swapped["usage_point_id"], swapped["new"]["id"]) == ("JPA-1", "JPA-9")
+    key = shell.json("meters", "key", "JPA-9", staff=True)["device_key"]
+    assert re.fullmatch("[0-9a-f]{64}", key)
+    assert key != swapped["new"]["device_key"]
+    assert [one["id"] for one in shell.json("meters", "mine")] == ["JPA-9"]
+    ended, out, _ = shell.run("meters", "list", staff=True)
+    assert ended == 0
+    assert re.search(r"JPA-1 +removed", out)
+    assert shell.json("meters", "remove", "JPA-2", staff=True)["state"] == "removed"
+
+
+def test_a_customer_looks_takes_their_data_along_and_is_erased(shell: Shell) -> None:
+    added = shell.json("meters", "add", "home", "--area", "Bessa", staff=True)["items"][0]["registered"]
+    assert shell.run("meters", "claim", "home", added["claim_code"])[0] == 0
+    told = shell.json("customer")
+    assert told["customer"]["email"] == DRIVER["email"]
+    assert "home" in [stay["usage_point_id"] for stay in told["stays"]]
+    assert shell.run("customer", "list")[0] == 3
+    (found,) = shell.json("customer", "list", DRIVER["email"], staff=True)["customers"]
+    assert shell.json("customer", "show", found["id"], staff=True) == told
+    assert shell.run("customer", "export", "--to", "me.json")[0] == 0
+    file = shell.data / "me.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text())["customer"] == told["customer"]
+    assert shell.run("customer", "erase", ELETROVIA_PASSWORD="not it")[0] == 3
+    ended, out, err = shell.run("customer", "erase", "--lang", "pt-BR")
+    assert ended == 0, out + err
+    assert "foi apagado" in err
+    assert "onde e quando, sem nome" in out
+    assert shell.run("customer")[0] == 4
+    assert shell.json("customer", "list", DRIVER["email"], staff=True)["customers"] == []
