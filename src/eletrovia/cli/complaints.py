@@ -44,6 +44,10 @@ ERRORS: Final[dict[str, Pair]] = {
         "{written!r} is no departure; it looks like {expected}.",
         "{written!r} não é uma partida; ela tem a forma {expected}.",
     ),
+    "date.malformed": (
+        "{written!r} is no date; it looks like {expected}.",
+        "{written!r} não é uma data; ela tem a forma {expected}.",
+    ),
     "place.empty": ("A place needs a name.", "Um lugar precisa de nome."),
     "station.which": (
         "{station!r} is no station; it looks like {expected}.",
@@ -304,6 +308,7 @@ ADVICE: Final[dict[str, Pair]] = {
         "The other operator's staff gets one from `eletrovia operators invite`.",
         "A equipe da outra operadora obtém um com `eletrovia operators invite`.",
     ),
+    "tariff.unknown": ("`eletrovia tariffs` lists them.", "`eletrovia tariffs` lista as tarifas."),
     "tariff.empty": ("For example: --kwh 1.95", "Por exemplo: --kwh 1.95"),
     "connector.unknown": ("For example: {expected}", "Por exemplo: {expected}"),
     "internal": ("--debug shows where.", "--debug mostra onde."),

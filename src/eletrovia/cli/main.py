@@ -21,6 +21,7 @@ from eletrovia.cli import (
     roads,
     serve,
     stations,
+    tariffs,
     trip,
     trips,
     vehicles,
@@ -80,6 +81,7 @@ app.command(rich_help_panel=_RUN)(serve.serve)
 app.command(rich_help_panel=_RUN)(gateway.gateway)
 app.add_typer(operators.app, rich_help_panel=_RUN)
 app.add_typer(roads.app, rich_help_panel=_RUN)
+app.add_typer(tariffs.app, rich_help_panel=_RUN)
 app.add_typer(config.app, rich_help_panel=_RUN)
 app.command(rich_help_panel=_RUN)(doctor.doctor)
 

@@ -80,11 +80,15 @@ def by_days(energy_wh: int, days: Sequence[int]) -> list[int]:
 def ladder(energy_wh: int, total_wh: int, limits: Iterable[Decimal]) -> list[Step]:
     """A portion of the period's ``total_wh`` split by limits on that total, in the same proportion as it.
 
-    Running sums are rounded down, so the steps add up to the portion, and empty ones are left out.
+    Running sums are rounded down, so the steps add up to the portion. Empty ones are left out, but for the
+    first of an empty portion.
     """
     steps = []
     above, given = Decimal(0), 0
-    for limit in (*sorted(set(limits)), None):
+    rungs = (*sorted(set(limits)), None)
+    if not energy_wh:
+        return [Step(above_kwh=above, up_to_kwh=rungs[0], energy_wh=0)]
+    for limit in rungs:
         share = Fraction(1)
         if limit is not None and limit * 1000 < total_wh:
             share = Fraction(limit) * 1000 / total_wh

@@ -13,7 +13,7 @@ from msgspec import Struct
 from eletrovia.metering.bill import Terms
 from eletrovia.metering.calendar import DAY, is_working_day
 from eletrovia.metering.priced import Levy, Run, runs_of
-from eletrovia.metering.tariff import ALL_DAY, Rate, TariffBook
+from eletrovia.metering.tariff import ALL_DAY, Off, Rate, TariffBook
 from eletrovia.metering.taxing import with_taxes
 
 USUAL_KWH: Final = Decimal(150)
@@ -55,7 +55,10 @@ class FlagShown(Struct, frozen=True, kw_only=True):
 
 
 class TariffDay(Struct, frozen=True, kw_only=True):
-    """A tariff on one day, for somebody who uses ``use_kwh`` in a period."""
+    """A tariff on one day, for somebody who uses ``use_kwh`` in a period.
+
+    Shape: ``working_day`` is None where that makes no difference.
+    """
 
     tariff_id: str
     name: str
@@ -63,13 +66,13 @@ class TariffDay(Struct, frozen=True, kw_only=True):
     fictional: bool
     currency: str
     on: date
-    working_day: bool
+    working_day: bool | None
     use_kwh: Decimal
     windows: tuple[WindowShown, ...]
     taxes: tuple[TaxShown, ...]
     flag: FlagShown | None
     minimum_kwh: tuple[Decimal, ...]
-    discount: str | None
+    discount: tuple[Off, ...]
     sources: tuple[str, ...]
 
 
@@ -133,7 +136,7 @@ def tariff_day(book: TariffBook, tariff_id: str, on: date, *, use_kwh: Decimal =
         fictional=distributor.fictional,
         currency=tariff.currency,
         on=on,
-        working_day=run.calendar is None or is_working_day(run.calendar, on),
+        working_day=None if run.calendar is None else is_working_day(run.calendar, on),
         use_kwh=use_kwh,
         windows=tuple(_windows(run, levies)),
         taxes=tuple(TaxShown(name=levy.name, share=levy.share) for levy in levies),
@@ -145,7 +148,7 @@ def tariff_day(book: TariffBook, tariff_id: str, on: date, *, use_kwh: Decimal =
             with_taxes=_readable(with_taxes(Fraction(run.flag.kwh), levies)),
         ),
         minimum_kwh=() if run.minimum is None else tuple(run.minimum.kwh(phases) for phases in (1, 2, 3)),
-        discount=tariff.discount,
+        discount=run.discount.steps if run.discount is not None else (),
         sources=tuple(dict.fromkeys(run.sources)),
     )
 
