@@ -29,6 +29,17 @@ WAIT_FOR_READING: Final = timedelta(days=3)
 HISTORY_MONTHS: Final = 13
 
 
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to know about readings beside their values.
+
+    Shape:  ``silence`` is that of the meter at the period's end; readings before ``kept_from`` were dropped.
+    """
+
+    now: datetime
+    silence: Silence | None = None
+    kept_from: datetime | None = None
+
+
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """What readings say now of a period that is billed already, beside what was charged for it so far."""
 
@@ -68,8 +79,7 @@ class Drafts:
         piece: Piece,
         month: date,
         *,
-        silence: Silence | None,
-        now: datetime,
+        heard: Heard,
         settle: bool = True,
     ) -> Draft:
         """The bill for a piece of a usage point's days. Raises: NotFound for a price that is not there."""
@@ -77,29 +87,31 @@ class Drafts:
         edges = self._prices.edges(terms, piece.days)
         counted = await metered(self._usage, standing.fittings, edges)
         bill = self._prices.bill(terms, piece.days, counted.stretches)
-        unread_since = _unread_since(standing, silence, edges[-1])
+        unread_since = _unread_since(standing, heard.silence, edges[-1])
         return Draft(
             usage_point_id=standing.usage_point_id,
             piece=piece,
             month=month,
             metered=counted,
             bill=bill,
-            differences=await self._differences(standing, piece) if settle else (),
+            differences=await self._differences(standing, piece, heard) if settle else (),
             history=await self._history(standing, piece, month, bill.energy_wh),
             unread_since=unread_since,
-            held=_held(standing.usage_point_id, piece, counted, silence, unread_since, edges, now),
+            held=_held(standing.usage_point_id, piece, counted, heard, unread_since, edges),
         )
 
-    async def difference(self, standing: Standing, earlier: Earlier) -> Difference | None:
+    async def difference(self, standing: Standing, earlier: Earlier, heard: Heard) -> Difference | None:
         """What an invoice's period would cost more or less by now; None while nothing changed.
 
-        Nothing is said while a person has to look at the readings in it.
+        Nothing is said while a person has to look at the readings in it, nor when they are not kept any more.
         """
         contract = contract_on(standing.contracts, earlier.days.starts_on)
         before = unpacked(earlier.measured) if earlier.measured else []
         if contract is None or not before:
             return None
         edges = [at_epoch_s(before[0][0]), *(at_epoch_s(ends_s) for _, ends_s, _ in before)]
+        if heard.kept_from is not None and edges[0] < heard.kept_from:
+            return None
         counted = await metered(self._usage, standing.fittings, edges)
         if counted.doubtful or [one.energy_wh for one in counted.stretches] == [wh for *_, wh in before]:
             return None
@@ -114,13 +126,13 @@ class Drafts:
             measured=packed(counted.stretches),
         )
 
-    async def _differences(self, standing: Standing, piece: Piece) -> tuple[Difference, ...]:
+    async def _differences(self, standing: Standing, piece: Piece, heard: Heard) -> tuple[Difference, ...]:
         mine = [
             one
             for one in standing.earlier
             if one.customer_id == piece.customer_id and one.days.ends_on <= piece.days.starts_on
         ]
-        found = [await self.difference(standing, one) for one in mine[-SETTLED_PERIODS:]]
+        found = [await self.difference(standing, one, heard) for one in mine[-SETTLED_PERIODS:]]
         return tuple(one for one in found if one is not None)
 
     async def _history(
@@ -170,16 +182,17 @@ def _held(
     point: str,
     piece: Piece,
     counted: Metered,
-    silence: Silence | None,
+    heard: Heard,
     unread_since: datetime | None,
     edges: list[datetime],
-    now: datetime,
 ) -> EletroviaError | None:
     days = {"starts_on": piece.days.starts_on.isoformat(), "ends_on": piece.days.ends_on.isoformat()}
     if counted.doubtful:
         marks = [told_of(mark) for mark in counted.doubtful]
         return Conflict("invoice.needs_a_look", usage_point_id=point, **days, marks=marks)
-    if silence is not None and silence.goes_on and now < edges[-1] + WAIT_FOR_READING:
+    if heard.kept_from is not None and edges[0] < heard.kept_from:
+        return Conflict("invoice.readings_dropped", usage_point_id=point, **days)
+    if heard.silence is not None and heard.silence.goes_on and heard.now < edges[-1] + WAIT_FOR_READING:
         until = (edges[-1] + WAIT_FOR_READING).isoformat()
         return Conflict("invoice.not_read_yet", usage_point_id=point, **days, until=until)
     if not counted.meters or (unread_since is not None and unread_since <= edges[0]):

@@ -342,7 +342,11 @@ class Invoices:
     async def _difference(self, invoice: Invoice) -> tuple[Standing, Earlier, Difference | None]:
         standing = await self._press.standing(invoice.usage_point_id, invoice.starts_on)
         earlier = next(one for one in standing.earlier if one.id == invoice.id)
-        return standing, earlier, await self._press.drafts.difference(standing, earlier)
+        return (
+            standing,
+            earlier,
+            await self._press.drafts.difference(standing, earlier, await self._press.heard()),
+        )
 
     async def _issued(self, invoice_id: str, *, created: bool) -> Issued:
         document, digest = await self.document(invoice_id)

@@ -10,12 +10,12 @@ from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Conflict, NotFound
 from eletrovia.base.ids import Ids
 from eletrovia.metering.contract import Days, Piece, pieces
-from eletrovia.metering.draft import Draft, Drafts, last_fitted
+from eletrovia.metering.draft import Draft, Drafts, Heard, last_fitted
 from eletrovia.metering.invoice import Issuer
 from eletrovia.metering.invoicestore import InvoiceStore, Numbers, Written
 from eletrovia.metering.pen import Pen, notes_of
 from eletrovia.metering.prices import Prices
-from eletrovia.metering.standing import Standing
+from eletrovia.metering.standing import Silence, Standing
 from eletrovia.metering.standingstore import StandingStore
 from eletrovia.metering.usage import UsageBook
 from eletrovia.store.pool import Store
@@ -46,14 +46,12 @@ class Press:
         ends_at = self.prices.midnight(piece.days.ends_on)
         fitted = last_fitted(standing, ends_at)
         silences = await self.stands.silences({fitted.meter: ends_at}) if fitted is not None else {}
-        return await self.drafts.draft(
-            standing,
-            piece,
-            month,
-            silence=silences.get(fitted.meter) if fitted is not None else None,
-            now=self._clock.now(),
-            settle=settle,
-        )
+        silence = silences.get(fitted.meter) if fitted is not None else None
+        return await self.drafts.draft(standing, piece, month, heard=await self.heard(silence), settle=settle)
+
+    async def heard(self, silence: Silence | None = None) -> Heard:
+        """What there is to know now about readings."""
+        return Heard(now=self._clock.now(), silence=silence, kept_from=await self.stands.kept_from())
 
     async def write(
         self, plans: Mapping[str, Standing], drafts: Mapping[str, Draft], around: date, note: str = ""

@@ -21,7 +21,7 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     Shape:  ``charged`` is what the customer was asked for this very period so far, by this invoice, later
             lines and corrections; ``room`` what may still be credited; ``open`` below nothing is the
             customer's money. ``measured`` is what is known of the period, packed (``metered.packed``);
-            empty for those too old to be settled.
+            empty for those that are too old to be settled, and for customers who were erased.
     """
 
     id: str

@@ -40,8 +40,10 @@ select i.usage_point_id, i.id, i.number, i.customer_id, i.starts_on, i.ends_on, 
        i.total - c.credited,
        i.total - c.credited - p.paid,
        s.count,
-       case when i.starts_on >= %s then coalesce(known.measured, i.measured) else ''::bytea end
+       case when i.starts_on >= %s and who.erased_at is null
+            then coalesce(known.measured, i.measured) else ''::bytea end
 from invoice i
+join customer who on who.id = i.customer_id
 cross join lateral (
     select coalesce(sum(energy_wh), 0)::bigint as energy_wh, coalesce(sum(amount), 0) as amount,
            count(*)::int as count
@@ -113,6 +115,12 @@ class StandingStore:
                 meter: Silence(last_at=last_at, goes_on=goes_on)
                 for meter, last_at, goes_on in await rows.fetchall()
             }
+
+    async def kept_from(self) -> datetime | None:
+        """Since when readings are there; None when none were ever dropped."""
+        async with self._store.connection() as connection:
+            row = await (await connection.execute("select from_at from reading_kept")).fetchone()
+        return None if row is None else row[0]
 
     async def points(self, after: str, limit: int) -> list[str]:
         """Usage points that have a contract, in order, behind ``after``."""
