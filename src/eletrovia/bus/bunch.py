@@ -28,7 +28,7 @@ _OCTETS_EACH = 200
 class Bunches:
     """Calls a handler with all that came since its last call, ``most`` at a time, until ``close``.
 
-    What comes while ``MAX_WAITING_OCTETS`` wait already (half a million small messages) is dropped and counted:
+    What comes while ``MAX_WAITING_OCTETS`` wait (half a million small messages) is dropped and counted:
     senders are answered by the handler, and repeat what nobody answered.
     """
 

@@ -1,0 +1,1 @@
+"""Readings from files: tables of many shapes in, cumulative registers out."""
