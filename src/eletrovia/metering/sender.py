@@ -280,7 +280,12 @@ class UdpLink(asyncio.DatagramProtocol):
         self._transport = transport  # type: ignore[assignment]  # a datagram endpoint's
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        _deal(self._senders, data)
+        start = 0
+        with contextlib.suppress(Invalid):  # whoever sent that was no gateway of ours
+            while len(data) - start >= ANSWER_START_OCTETS:
+                end = start + answer_octets(data[start : start + ANSWER_START_OCTETS])
+                _deal(self._senders, data[start:end])
+                start = end
 
     def error_received(self, exc: Exception) -> None:
         """Nobody listens there now; it comes again."""

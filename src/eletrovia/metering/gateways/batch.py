@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from eletrovia.metering.frame import (
     ANSWER,
     ANSWER_OCTETS,
     CUT_OFF,
+    DATAGRAM_OCTETS,
     HEAD,
     HEAD_OCTETS,
     LEAST_OCTETS,
@@ -26,6 +28,7 @@ from eletrovia.metering.frame import (
     VERSION,
     columns_of,
 )
+from eletrovia.metering.gateways.kernel import gathered
 from eletrovia.metering.gateways.seal import Seals
 from eletrovia.metering.intake import SETTLED
 from eletrovia.metering.meterstore import STATES
@@ -109,14 +112,17 @@ def unpacked(
         & (heads["backlog"] < heads["sequence"])
         & (lengths[place] == LEAST_OCTETS + heads["count"].astype(np.int64) * RECORD_OCTETS)
     )
-    place, heads = place[fits], heads[fits]
+    if not fits.all():
+        place, heads = place[fits], heads[fits]
     rows = roster.rows(heads["sender"].astype(np.int64))
     known = rows["state"] > 0
     verdicts[place] = Verdict.STRANGER
-    place, heads, rows = place[known], heads[known], rows[known]
+    if not known.all():
+        place, heads, rows = place[known], heads[known], rows[known]
     right = seals.are_right(octets, starts[place], lengths[place], rows)
     verdicts[place] = np.where(right, Verdict.GOOD, Verdict.WRONG_TAG)
-    place, heads, rows = place[right], heads[right], rows[right]
+    if not right.all():
+        place, heads, rows = place[right], heads[right], rows[right]
     count = heads["count"].astype(np.int64)
     frame = np.repeat(np.arange(len(place)), count)
     order = np.arange(len(frame)) - np.repeat(np.cumsum(count) - count, count)
@@ -154,10 +160,40 @@ def answers(rows: NDArray[Any], sequence: NDArray[np.uint64], refused: NDArray[A
     return made
 
 
+def packed(
+    frames: NDArray[np.uint8], addresses: NDArray[Any]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[Any]]]:
+    """Acknowledgements as datagrams, those for one address together; each time all of one length.
+
+    A concentrator speaks for many meters from one address, and so does a simulation: one datagram instead
+    of 33.
+    """
+    if addresses.dtype == object or len(frames) == 1:
+        yield frames, addresses
+        return
+    words = addresses.view(np.uint64).reshape(len(frames), -1)
+    # Equal addresses next to each other; two that only look alike to the sum are told apart afterwards.
+    order = np.argsort((words * _ODD[: words.shape[1]]).sum(axis=1), kind="stable")
+    words = words[order]
+    begins = np.flatnonzero(np.r_[True, (words[1:] != words[:-1]).any(axis=1)])
+    many = np.diff(np.r_[begins, len(frames)])
+    # Each address's frames in datagrams of 33, and one with the rest.
+    pieces = -(-many // _TOGETHER)
+    piece = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    starts = np.repeat(begins, pieces) + piece * _TOGETHER
+    sizes = np.minimum(np.repeat(many, pieces) - piece * _TOGETHER, _TOGETHER)
+    for size in np.unique(sizes).tolist():
+        rows = order[starts[sizes == size][:, None] + np.arange(size)]
+        yield frames[rows].reshape(len(rows), -1), addresses[rows[:, 0]]
+
+
+_ODD: Final = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64
+)
+_TOGETHER: Final = DATAGRAM_OCTETS // ANSWER_OCTETS
 _BLOCKED: Final = STATES["blocked"]
 
 
 def _gathered(octets: NDArray[np.uint8], starts: NDArray[np.int64], kind: np.dtype[Any]) -> NDArray[Any]:
     """What lies at each of these places, copied side by side."""
-    found = octets[starts[:, None] + np.arange(kind.itemsize)]
-    return np.ascontiguousarray(found).view(kind).reshape(len(starts))
+    return gathered(octets, starts, kind.itemsize).view(kind).reshape(len(starts))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from eletrovia.metering.devicekey import DeviceKeys
 from eletrovia.metering.frame import TAG_OCTETS
-from eletrovia.metering.gateways.sha256 import key_states, tags
+from eletrovia.metering.gateways.kernel import gathered, key_states, tags
 
 _PLACES: Final = 1 << 20
 
@@ -50,7 +50,7 @@ class Seals:
             return np.zeros(0, np.bool_)
         content = lengths - TAG_OCTETS
         made = tags(octets, starts, content, self._of(senders))
-        shown = octets[(starts + content)[:, None] + np.arange(TAG_OCTETS)]
+        shown = gathered(octets, starts + content, TAG_OCTETS)
         right: NDArray[np.bool_] = (made == shown).all(axis=1)
         return right
 

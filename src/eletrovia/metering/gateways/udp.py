@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from eletrovia.base.clock import Clock, epoch_s
 from eletrovia.base.errors import Conflict, Unavailable
-from eletrovia.metering.frame import MAGIC
-from eletrovia.metering.gateways.batch import Batch, Verdict, answers, senders_of, unpacked
+from eletrovia.metering.frame import ANSWER_OCTETS, MAGIC
+from eletrovia.metering.gateways.batch import Batch, Verdict, answers, packed, senders_of, unpacked
 from eletrovia.metering.gateways.counts import Counts
 from eletrovia.metering.gateways.dialect import Dialect
 from eletrovia.metering.gateways.mailbox import (
@@ -41,7 +41,7 @@ from eletrovia.metering.reading import Source
 _log = structlog.get_logger(__name__)
 
 _OURS: Final = MAGIC[0]
-_REST_S: Final = 0.003
+_REST_S: Final = 0.01
 _LOOK_S: Final = 0.1
 _MOST_STRANGERS: Final = 64
 _LAST_ROUNDS: Final = 200
@@ -160,7 +160,7 @@ class UdpGateway:
                 self._room.wait(_LOOK_S)
             count = self._round(_LOOK_S)
             # A round costs the same for one as for a hundred: a moment's rest lets them gather.
-            if count < SLOTS // 8:
+            if count < SLOTS // 2:
                 self._stop.wait(_REST_S)
         for _ in range(_LAST_ROUNDS):
             if not self._round(0):
@@ -305,5 +305,8 @@ class UdpGateway:
             datagram = np.frombuffer(octets, np.uint8).reshape(1, -1)
             self._mailbox.send(datagram, all_addresses[place : place + 1])
         self._seals.sign(frames, rows)
-        sent = self._mailbox.send(frames, addresses)
+        sent = 0
+        for many, where in packed(frames, addresses):
+            went = self._mailbox.send(many, where)
+            sent += went * many.shape[1] // ANSWER_OCTETS
         self.counts.add(answered=sent, answers_lost=len(frames) - sent)
