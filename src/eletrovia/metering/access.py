@@ -32,6 +32,10 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
         """The parts of ``during`` that may be seen, oldest first; none is a plain answer."""
         return overlaps(self.windows, during)
 
+    def covers(self, slot: Window) -> bool:
+        """Whether the whole of it is theirs to see: a month that began with somebody else is not."""
+        return any(one.starts_at <= slot.starts_at and slot.ends_at <= one.ends_at for one in self.windows)
+
 
 class Access:
     """Answers who may see what. What is somebody else's is not found, in the words for what is not there."""

@@ -111,11 +111,10 @@ class Privacy:
         )
         days: defaultdict[date, list[int]] = defaultdict(lambda: [0, 0])
         for one in stretches:
-            if self._usage is not None:
-                for slot in await self._usage.series(one.meter, one.during, Resolution.DAY):
-                    total = days[slot.starts_at.astimezone(self._zone).date()]
-                    total[0] += slot.energy_wh
-                    total[1] += slot.estimated_wh
+            for at, energy_wh, estimated_wh in await self._by_day(one.meter, one.during):
+                total = days[at.astimezone(self._zone).date()]
+                total[0] += energy_wh
+                total[1] += estimated_wh
         return {
             "usage_point_id": stay.usage_point_id,
             "area": stay.area,
@@ -136,3 +135,17 @@ class Privacy:
                 for day, (energy_wh, estimated_wh) in sorted(days.items())
             ],
         }
+
+    async def _by_day(self, meter: int, during: Window) -> list[tuple[datetime, int, int]]:
+        """When each day begins, with its usage; of a day that is not all theirs, their part alone."""
+        if self._usage is None:
+            return []
+        found = []
+        for slot in await self._usage.series(meter, during, Resolution.DAY):
+            starts_at, ends_at = max(slot.starts_at, during.starts_at), min(slot.ends_at, during.ends_at)
+            energy_wh = slot.energy_wh
+            if (starts_at, ends_at) != (slot.starts_at, slot.ends_at):
+                first, last = await self._usage.registers_at(meter, [starts_at, ends_at])
+                energy_wh = last.energy_wh - first.energy_wh
+            found.append((starts_at, energy_wh, min(slot.estimated_wh, energy_wh)))
+        return found

@@ -253,3 +253,13 @@ async def test_sights_are_what_a_diary_says(utility: Any, seed: int) -> None:
             told[who, sight.meter_id] = seen
             assert sight.now == (hours[-1] in seen)
     assert {key: seen for key, seen in told.items() if seen} == diary
+
+
+async def test_a_month_that_began_with_somebody_else_is_not_covered(utility: Any) -> None:
+    code = (await utility.meter("m")).claim_code
+    at = utility.clock.pass_by(days=10)
+    await utility.customers.claim(claimant("acct_1"), "m", code)
+    sight = await utility.access.sight("acct_1", "m", is_staff=False)
+    assert sight.covers(Window(at, at + timedelta(hours=1)))
+    assert not sight.covers(Window(at - timedelta(seconds=1), at + timedelta(hours=1)))
+    assert not sight.covers(Window(at - timedelta(days=30), at))

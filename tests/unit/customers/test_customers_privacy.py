@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -15,34 +16,17 @@ from eletrovia.base.errors import Conflict, NotFound
 from eletrovia.base.window import Window
 from eletrovia.metering.arrival import unpacked
 from eletrovia.metering.customer import Claimant, CustomerChanges, MoveIn, NewCustomer
+from eletrovia.metering.hours import hours_of
 from eletrovia.metering.meter import Swap
 from eletrovia.metering.privacy import Privacy
 from eletrovia.metering.section import Kept, kept_until
-from eletrovia.metering.usage import Mark, RegisterAt, Resolution, Slot
+from eletrovia.metering.tally import Tally
+from eletrovia.metering.usage import Resolution
+from eletrovia.metering.usagebook import StoredUsage
 from eletrovia.store.pool import Connection
 
 ZONE = ZoneInfo("America/Recife")
 WORDS = ("Maria Footprint", "52998224725", "maria.footprint@example.org", "Rua dos Rastros", "acct_maria")
-
-
-class FlatBook:
-    """1 Wh for each second."""
-
-    async def registers_at(self, meter: int, moments: Sequence[datetime]) -> list[RegisterAt]:
-        raise NotImplementedError
-
-    async def marks(self, meter: int, during: Window) -> list[Mark]:
-        raise NotImplementedError
-
-    async def series(self, meter: int, during: Window, resolution: Resolution) -> list[Slot]:
-        assert resolution is Resolution.DAY
-        slots, at = [], during.starts_at
-        while at < during.ends_at:
-            day = at.astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
-            ends_at = min(day + timedelta(days=1), during.ends_at).astimezone(UTC)
-            slots.append(Slot(starts_at=at, ends_at=ends_at, energy_wh=int((ends_at - at).total_seconds())))
-            at = ends_at
-        return slots
 
 
 class Invoices:
@@ -91,18 +75,31 @@ async def footprints(utility: Any) -> dict[str, list[str]]:
     return found
 
 
+async def quarters(utility: Any, meter_id: str, begins: datetime, ends: datetime, wh: int = 0) -> int:
+    """A Wh each minute, read each quarter of an hour in ``[begins, ends)``; what comes next."""
+    key = (await utility.access.sight("", meter_id, is_staff=True)).meter
+    count = int((ends - begins).total_seconds()) // 900
+    await utility.read(key, [(begins + n * timedelta(minutes=15), wh + 15 * n) for n in range(count)])
+    return wh + 15 * count
+
+
 async def test_everything_is_told_and_nothing_of_others(utility: Any) -> None:
+    begins = utility.clock.at
     customer_id = await maria(utility)
     since = utility.clock.at
     swapped = utility.clock.pass_by(days=2)
-    await utility.meters.swap("home", Swap(new_id="home2", end_wh=500, start_wh=3))
+    last = await quarters(utility, "home", begins, swapped)
+    await utility.meters.swap("home", Swap(new_id="home2", end_wh=last, start_wh=3))
     left = utility.clock.pass_by(days=2)
     await utility.customers.leave(WORDS[4], "home2")
     utility.clock.pass_by(days=1)
     other = await utility.customers.add(NewCustomer(name="Next One", email="next@example.org"))
     await utility.customers.move_in("home", MoveIn(customer_id=other.id))
-    utility.clock.pass_by(days=1)
-    privacy = Privacy(utility.store, utility.meters, clock=utility.clock, zone=ZONE, usage=FlatBook())
+    await quarters(utility, "home2", swapped, utility.clock.pass_by(days=1), 3)
+    hours = hours_of(ZONE)
+    await Tally(utility.store, utility.clock, hours).catch_up()
+    book = StoredUsage(utility.store, hours)
+    privacy = Privacy(utility.store, utility.meters, clock=utility.clock, zone=ZONE, usage=book)
     privacy.add(Invoices())
     told = msgspec.json.decode(msgspec.json.encode(await privacy.export(customer_id)))
     assert told.keys() == {"made_at", "customer", "usage_points", "invoices"}
@@ -117,15 +114,15 @@ async def test_everything_is_told_and_nothing_of_others(utility: Any) -> None:
 
     assert (at(home["from_at"]), at(home["until_at"])) == (since, left)
     # What the register showed before she came is not hers; what it showed at the swap is.
-    assert [
-        (m["meter_id"], at(m["from_at"]), at(m["until_at"]), m["start_wh"], m["end_wh"])
-        for m in home["meters"]
-    ] == [("home", since, swapped, None, 500), ("home2", swapped, left, 3, None)]
-    days = {one["day"]: one["energy_wh"] for one in home["usage_by_day"]}
+    meters = [
+        (one["meter_id"], at(one["from_at"]), at(one["until_at"]), one["start_wh"], one["end_wh"])
+        for one in home["meters"]
+    ]
+    assert meters == [("home", since, swapped, None, last), ("home2", swapped, left, 3, None)]
     # 9:00 in Recife on the 6th to 9:00 on the 10th; the swap, at 9:00 on the 8th, leaves no seam.
-    assert days == {
-        "2026-03-06": 15 * 3600, "2026-03-07": 86_400, "2026-03-08": 86_400, "2026-03-09": 86_400,
-        "2026-03-10": 9 * 3600,
+    assert {one["day"]: one["energy_wh"] for one in home["usage_by_day"]} == {
+        "2026-03-06": 15 * 60, "2026-03-07": 1440, "2026-03-08": 1440, "2026-03-09": 1440,
+        "2026-03-10": 9 * 60,
     }  # fmt: skip
     assert told["invoices"] == [{"number": "1", "customer_id": customer_id}]
     with pytest.raises(NotFound):
@@ -216,6 +213,42 @@ async def test_only_day_values_of_their_time_stay(utility: Any) -> None:
     first, last = (moved_in + timedelta(minutes=15)), (left - timedelta(minutes=30))
     assert span == (key, int(first.timestamp()) * 10**6, int(last.timestamp()) * 10**6)
     assert count == erased.readings_dropped
+
+
+async def test_usage_of_an_erased_stay_is_even_within_each_day(utility: Any) -> None:
+    begins = utility.clock.at
+    customer_id = await maria(utility)
+    moved_in = utility.clock.at
+    left = utility.clock.pass_by(days=4)
+    await utility.customers.leave(WORDS[4], "home")
+    ends = utility.clock.pass_by(days=3)
+    key = (await utility.access.sight("", "home", is_staff=True)).meter
+    # Nothing by day, much at night: what tells when somebody is at home.
+    moments = [begins + n * timedelta(minutes=15) for n in range(int((ends - begins).total_seconds()) // 900)]
+    wh = itertools.accumulate(0 if 9 <= at.hour < 21 else 50 for at in moments)
+    await utility.read(key, list(zip(moments, wh, strict=True)))
+    hours = hours_of(ZONE)
+    tally, book = Tally(utility.store, utility.clock, hours), StoredUsage(utility.store, hours)
+    await tally.catch_up()
+    whole = Window(begins, ends)
+    before = {one.starts_at: one.energy_wh for one in await book.series(key, whole, Resolution.HOUR)}
+    by_day = await book.series(key, whole, Resolution.DAY)
+    await utility.privacy.erase(customer_id)
+    await tally.catch_up()
+    after = {one.starts_at: one.energy_wh for one in await book.series(key, whole, Resolution.HOUR)}
+    assert after.keys() == before.keys()
+    told = [(one.starts_at, one.energy_wh) for one in await book.series(key, whole, Resolution.DAY)]
+    assert told == [(one.starts_at, one.energy_wh) for one in by_day], "days stay, to the Wh"
+    for at, energy_wh in after.items():
+        day = at.astimezone(ZONE).date()
+        if day <= moved_in.astimezone(ZONE).date() or day >= left.astimezone(ZONE).date():
+            if not moved_in <= at < left:
+                assert energy_wh == before[at], "nobody else's hours are touched"
+        else:
+            total = sum(wh for one, wh in after.items() if one.astimezone(ZONE).date() == day)
+            assert abs(energy_wh - total / 24) <= 2, at
+    assert max(before.values()) == 200
+    assert len({before[at] for at in before if moved_in <= at < left}) > 1
 
 
 async def test_what_must_be_finished_first_is(utility: Any) -> None:
