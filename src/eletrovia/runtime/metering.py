@@ -27,6 +27,7 @@ from eletrovia.metering.devicekey import DeviceKeys
 from eletrovia.metering.gateways.broker import BrokerGateway
 from eletrovia.metering.gateways.login import DeviceLogin
 from eletrovia.metering.gateways.mqtt import MqttGateway, Sorter
+from eletrovia.metering.hours import hours_of
 from eletrovia.metering.intake import Intake, Limits
 from eletrovia.metering.meters import Meters
 from eletrovia.metering.privacy import Privacy
@@ -34,6 +35,7 @@ from eletrovia.metering.readinglog import ReadingLog
 from eletrovia.metering.readingstore import ReadingStore
 from eletrovia.metering.roster import Roster
 from eletrovia.metering.tariffbook import TariffShelf
+from eletrovia.metering.usagebook import StoredUsage
 from eletrovia.people.account import Who
 from eletrovia.people.people import People
 from eletrovia.runtime.childgateway import gateway_beside
@@ -103,7 +105,8 @@ class Metering:
         self.log = ReadingLog(store)
         self.meters = Meters(store, self.keys, self.intake, clock=clock, tell=bus.publish)
         self.customers = Customers(store, clock=clock, ids=ids)
-        self.privacy = Privacy(store, self.meters, clock=clock, zone=self.zone)
+        self.usage = StoredUsage(store, hours_of(self.zone))
+        self.privacy = Privacy(store, self.meters, clock=clock, zone=self.zone, usage=self.usage)
 
     def routes(self) -> list[Router]:
         """What it answers below /api/v1."""
