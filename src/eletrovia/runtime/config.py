@@ -91,6 +91,22 @@ class MeteringSection(Struct, frozen=True, kw_only=True):
     keep_readings_months: Annotated[int, Meta(ge=0, le=1200)]
     future_s: Annotated[float, Meta(ge=0)]
     tariff_file: str
+    pix_key: str
+    pix_name: str
+    pix_city: str
+    contact: str
+    regulator: str
+
+
+class AlertsSection(Struct, frozen=True, kw_only=True):
+    """``smtp_url`` empty: no mail. Addresses and hosts are separated by commas."""
+
+    smtp_url: Annotated[str, Meta(pattern=r"^((smtp|smtps|smtp\+plain)://.+)?$")]
+    mail_from: str
+    staff_email: str
+    webhook_hosts: str
+    silent_intervals: Annotated[float, Meta(ge=1)]
+    bill_confidence: Annotated[float, Meta(ge=0.5, le=0.99)]
 
 
 class PlanningSection(Struct, frozen=True, kw_only=True):
@@ -147,6 +163,7 @@ class Config(Struct, frozen=True, kw_only=True):
     bus: BusSection
     booking: BookingSection
     metering: MeteringSection
+    alerts: AlertsSection
     planning: PlanningSection
     classroom: ClassroomSection
     log: LogSection
