@@ -65,6 +65,11 @@ def read_book(own: Path | None = None) -> TariffBook:
     return carried_book() if own is None else _checked([*_carried_files(), _read(own)])
 
 
+def book_of(text: str, file: str) -> TariffBook:
+    """A book of one file's text alone. Raises: Invalid as ``read_book``."""
+    return _checked([records_of(text, file)])
+
+
 class TariffShelf:
     """The book as it is now: a utility's own file is read again whenever it was written.
 
