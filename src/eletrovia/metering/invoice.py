@@ -179,8 +179,8 @@ def late_line(late: LateUse) -> BillLine:
     """An earlier period's use as a line that names the invoice it belongs to."""
     facts = {
         "number": late.number,
-        "starts_on": late.starts_on,
-        "ends_on": late.ends_on,
+        "starts_on": late.starts_on.isoformat(),
+        "ends_on": late.ends_on.isoformat(),
         "energy_wh": late.energy_wh,
     }
     return BillLine(kind="late", label="late", facts=facts, amount=late.amount)

@@ -193,6 +193,15 @@ class Invoices:
         """Raises: NotFound."""
         return read_invoice((await self.document(invoice_id))[0])
 
+    @staticmethod
+    def read(document: bytes) -> Invoice:
+        """An invoice from its octets."""
+        return read_invoice(document)
+
+    def day_of(self, moment: datetime) -> date:
+        """The utility's day that a moment lies in."""
+        return moment.astimezone(self._press.prices.zone).date()
+
     async def is_of(self, invoice_id: str, account_id: str) -> bool:
         """Whether an invoice was issued to the customer with this account."""
         return await self._rows.account_of(invoice_id) == account_id

@@ -29,7 +29,7 @@ Said = Callable[[BillLine, str], str]
 
 
 class Paper:
-    """Makes PDFs, one at a time, off the event loop.
+    """Makes PDFs, one at a time, off the event loop. ``said`` puts a line in words.
 
     The same document in the same language gives the same octets: fonts are the compiler's own, and the PDF's
     date is the document's.
@@ -139,7 +139,7 @@ class Paper:
         else:
             energy_wh = None if line.quantity_kwh is None else int(line.quantity_kwh * 1000)
         return {
-            "said": line_said(line, speech, self._said),
+            "said": self._said(line, speech.language),
             "flag": flag_of(line),
             "kwh": "" if energy_wh is None else speech.kwh(energy_wh),
             "price": "" if line.unit_price is None else speech.price(line.unit_price),
@@ -181,19 +181,6 @@ class Paper:
         return notes
 
 
-def line_said(line: BillLine, speech: Speech, said: Said) -> str:
-    """A line's words: an earlier period's use is told here, all others by the bill's own words."""
-    if line.kind != "late":
-        return said(line, speech.language)
-    facts = line.facts
-    return speech.text(
-        "late",
-        number=str(facts["number"]),
-        starts=speech.day(_as_date(facts["starts_on"])),
-        ends=speech.day(date.fromordinal(_as_date(facts["ends_on"]).toordinal() - 1)),
-    )
-
-
 def flag_of(line: BillLine) -> str:
     """The colour of a flag's line; empty for all others."""
     return str(line.facts.get("flag", "none")) if line.kind == "flag" else ""
@@ -220,10 +207,6 @@ def compared_with(invoice: Invoice) -> list[MonthUse]:
 def _customer_lines(customer: Billed) -> list[str]:
     written = [line.strip() for line in customer.address.splitlines()]
     return [line for line in (*written, masked_tax_id(customer.tax_id)) if line]
-
-
-def _as_date(fact: Any) -> date:
-    return fact if isinstance(fact, date) else date.fromisoformat(str(fact))
 
 
 def _facts(invoice: Invoice, speech: Speech) -> list[tuple[str, str]]:

@@ -67,10 +67,6 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "column.amount": ("amount", "valor"),
     "total": ("Total of this bill", "Total desta conta"),
     "set_off": ("Paid with your credit from bill {number}", "Pago com seu crédito da conta {number}"),
-    "late": (
-        "Use from {starts} to {ends}, known after bill {number}",
-        "Consumo de {starts} a {ends}, conhecido depois da conta {number}",
-    ),
     "taxes": ("Taxes, already inside the prices", "Tributos, já incluídos nos preços"),
     "taxes.none": ("No taxes in this bill.", "Esta conta não tem tributos."),
     "column.tax": ("tax", "tributo"),

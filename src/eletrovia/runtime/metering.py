@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from litestar import Router
 from prometheus_client import CollectorRegistry
 
+from eletrovia.api.routes.contracts import contracts
 from eletrovia.api.routes.customers import customers
+from eletrovia.api.routes.invoices import invoices
 from eletrovia.api.routes.meters import meters
 from eletrovia.api.routes.readings import meter_readings, readings
 from eletrovia.api.routes.tariffs import home_tariffs
@@ -22,6 +24,7 @@ from eletrovia.base.ids import Ids
 from eletrovia.bus.bus import Bus
 from eletrovia.charging.location import plain
 from eletrovia.metering.access import Access, Sight
+from eletrovia.metering.billwords import said
 from eletrovia.metering.customers import Customers
 from eletrovia.metering.devicekey import DeviceKeys
 from eletrovia.metering.gateways.broker import BrokerGateway
@@ -29,7 +32,11 @@ from eletrovia.metering.gateways.login import DeviceLogin
 from eletrovia.metering.gateways.mqtt import MqttGateway, Sorter
 from eletrovia.metering.hours import hours_of
 from eletrovia.metering.intake import Intake, Limits
+from eletrovia.metering.invoice import Issuer
+from eletrovia.metering.invoices import Invoices
 from eletrovia.metering.meters import Meters
+from eletrovia.metering.paper import Paper
+from eletrovia.metering.prices import Prices
 from eletrovia.metering.privacy import Privacy
 from eletrovia.metering.readinglog import ReadingLog
 from eletrovia.metering.readingstore import ReadingStore
@@ -64,6 +71,20 @@ def time_zone(config: Config) -> ZoneInfo:
         return ZoneInfo(config.metering.time_zone)
     except (ZoneInfoNotFoundError, ValueError) as unknown:
         raise Invalid("config.time_zone_unknown", name=config.metering.time_zone) from unknown
+
+
+def issuer(config: Config) -> Issuer:
+    """The utility as its bills name it."""
+    metering = config.metering
+    return Issuer(
+        operator_id=config.operator.id,
+        name=config.operator.name,
+        contact=metering.contact,
+        regulator=metering.regulator,
+        pix_key=metering.pix_key,
+        pix_name=metering.pix_name,
+        pix_city=metering.pix_city,
+    )
 
 
 def intake_of(config: Config, store: Store, roster: Roster, clock: Clock, metrics: ReadingMetrics) -> Intake:
@@ -106,6 +127,9 @@ class Metering:
         self.meters = Meters(store, self.keys, self.intake, clock=clock, tell=bus.publish)
         self.customers = Customers(store, clock=clock, ids=ids)
         self.usage = StoredUsage(store, hours_of(self.zone))
+        self.prices = Prices(self.tariffs.book, self.zone)
+        self.invoices = Invoices(store, self.usage, self.prices, issuer(config), clock=clock, ids=ids)
+        self.paper = Paper(self.zone, said)
         self.privacy = Privacy(store, self.meters, clock=clock, zone=self.zone, usage=self.usage)
 
     def routes(self) -> list[Router]:
@@ -116,6 +140,8 @@ class Metering:
             meters(self.meters, self.customers, self.access, self.people),
             customers(self.customers, self.meters, self.privacy, self.access, self.people),
             home_tariffs(self.tariffs.book, self.today),
+            invoices(self.invoices, self.paper, self.access, self.people),
+            contracts(self.invoices, self.access, self.people),
         ]
 
     def today(self) -> date:
