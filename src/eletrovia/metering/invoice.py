@@ -175,6 +175,26 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return self.total - self.credited - self.paid
 
 
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice in a list. Units: Wh. ``open`` below nothing is the customer's money."""
+
+    id: str
+    number: str
+    usage_point_id: str
+    customer_id: str
+    starts_on: date
+    ends_on: date
+    month: date
+    due_on: date
+    issued_at: datetime
+    energy_wh: int
+    total: Decimal
+    currency: str
+    credited: Decimal
+    paid: Decimal
+    open: Decimal
+
+
 def late_line(late: LateUse) -> BillLine:
     """An earlier period's use as a line that names the invoice it belongs to."""
     facts = {

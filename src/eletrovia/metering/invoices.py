@@ -25,8 +25,9 @@ from eletrovia.metering.invoice import (
     Payment,
     Reason,
     RegisterRow,
+    Summary,
 )
-from eletrovia.metering.invoicestore import Settled, Summary, read_invoice
+from eletrovia.metering.invoicestore import Settled, read_invoice
 from eletrovia.metering.monthrun import BATCH, MonthReport, MonthRun, Progress
 from eletrovia.metering.pen import About, credited, rows_of, settled_by, taxes_back
 from eletrovia.metering.press import TRIES, Press, one_piece

@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 
 from eletrovia.base.errors import Conflict
-from eletrovia.metering.invoice import Account, CreditNote, Invoice, Payment, frozen
+from eletrovia.metering.invoice import Account, CreditNote, Invoice, Payment, Summary, frozen
 from eletrovia.metering.standing import Standing
 from eletrovia.metering.standingstore import lock_point, standings
 from eletrovia.store.pool import Connection, Store, constraint_of
@@ -63,26 +63,6 @@ order by i.starts_on desc, i.id desc limit %(limit)s
 
 _INVOICE: Final = msgspec.json.Decoder(Invoice)
 _NOTE: Final = msgspec.json.Decoder(CreditNote)
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """An invoice in a list. Units: Wh. ``open`` below nothing is the customer's money."""
-
-    id: str
-    number: str
-    usage_point_id: str
-    customer_id: str
-    starts_on: date
-    ends_on: date
-    month: date
-    due_on: date
-    issued_at: datetime
-    energy_wh: int
-    total: Decimal
-    currency: str
-    credited: Decimal
-    paid: Decimal
-    open: Decimal
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,9 +20,17 @@ from eletrovia.base.errors import Invalid
 from eletrovia.base.window import Window
 from eletrovia.metering.access import Access
 from eletrovia.metering.billwords import said
-from eletrovia.metering.invoice import Account, CreditNote, Invoice, Method, MonthUse, Payment, Reason
+from eletrovia.metering.invoice import (
+    Account,
+    CreditNote,
+    Invoice,
+    Method,
+    MonthUse,
+    Payment,
+    Reason,
+    Summary,
+)
 from eletrovia.metering.invoices import Invoices, Preview, Review, unknown
-from eletrovia.metering.invoicestore import Summary
 from eletrovia.metering.monthrun import MonthReport
 from eletrovia.metering.paper import Paper, compared_with
 from eletrovia.people.account import Who
