@@ -42,7 +42,7 @@ class Verdict(IntEnum):
     GOOD = 0
     MALFORMED = 1
     STRANGER = 2
-    """There is no such sender."""
+    """There is no such sender, or no more."""
     WRONG_TAG = 3
 
 
@@ -115,7 +115,7 @@ def unpacked(
     if not fits.all():
         place, heads = place[fits], heads[fits]
     rows = roster.rows(heads["sender"].astype(np.int64))
-    known = rows["state"] > 0
+    known = (rows["state"] > 0) & (rows["state"] != _REMOVED)  # a removed one's key is worthless
     verdicts[place] = Verdict.STRANGER
     if not known.all():
         place, heads, rows = place[known], heads[known], rows[known]
@@ -191,6 +191,7 @@ _ODD: Final = np.array(
     [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64
 )
 _TOGETHER: Final = DATAGRAM_OCTETS // ANSWER_OCTETS
+_REMOVED: Final = STATES["removed"]
 _BLOCKED: Final = STATES["blocked"]
 
 
