@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from eletrovia.cli.words_readings import READING_ADVICE, READING_ERRORS
+
 Pair = tuple[str, str]
 
 ERRORS: Final[dict[str, Pair]] = {
+    **READING_ERRORS,
     "config.unknown_key": (
         "{where}: there is no setting {key}.",
         "{where}: não existe a configuração {key}.",
@@ -221,6 +224,7 @@ ERRORS: Final[dict[str, Pair]] = {
 }
 
 ADVICE: Final[dict[str, Pair]] = {
+    **READING_ADVICE,
     "config.unknown_key": ("Did you mean {nearest}?", "Quis dizer {nearest}?"),
     "config.no_such_key": (
         "Did you mean {nearest}? `eletrovia config show` lists all.",

@@ -18,6 +18,7 @@ from eletrovia.cli import (
     meters,
     operators,
     places,
+    readings,
     roads,
     serve,
     stations,
@@ -75,6 +76,7 @@ app.command(rich_help_panel=_ASK)(trips.trips)
 app.add_typer(stations.app, rich_help_panel=_ASK)
 app.add_typer(meters.app, rich_help_panel=_ASK)
 app.add_typer(customers.app, rich_help_panel=_ASK)
+app.add_typer(readings.app, rich_help_panel=_ASK)
 app.command(rich_help_panel=_ASK)(places.places)
 app.command(rich_help_panel=_ASK)(vehicles.vehicles)
 app.command(rich_help_panel=_RUN)(serve.serve)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from eletrovia.cli.words_meter import METER_WORDS
+from eletrovia.cli.words_readings import READING_WORDS
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     **METER_WORDS,
@@ -241,4 +242,5 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Taken: {taken}. Is a city running already? Else choose others with --set KEY=PORT.",
         "Ocupadas: {taken}. Já há uma cidade ativa? Senão escolha outras com --set CHAVE=PORTA.",
     ),
+    **READING_WORDS,
 }

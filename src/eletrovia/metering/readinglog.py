@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
@@ -71,9 +72,15 @@ class ReadingLog:
                 break
         return entries
 
-    async def registers_at(self, moments: Mapping[int, datetime]) -> dict[int, int]:
+    async def registers_at(self, moments: Mapping[int, datetime]) -> dict[int, Decimal]:
         """What meters showed at one moment each, in Wh; those without a reading there are left out."""
-        return await self._log.at(list(moments), list(moments.values()))
+        found = await self._log.at(list(moments), list(moments.values()))
+        return {meter: exact_wh(energy_wh, sent_kwh) for meter, energy_wh, sent_kwh in found}
+
+
+def exact_wh(energy_wh: int, sent_kwh: float | None) -> Decimal:
+    """A register as finely as it was told."""
+    return Decimal(energy_wh) if sent_kwh is None else Decimal(repr(sent_kwh)) * 1000
 
 
 def _name(source: int) -> str:

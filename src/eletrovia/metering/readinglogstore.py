@@ -20,10 +20,11 @@ where meter = %s and at >= %s and at <= %s
 order by at, energy_wh
 """
 _AT = """
-select asked.meter, reading.energy_wh
+select asked.meter, reading.energy_wh, reading.sent_kwh
 from unnest(%b::integer[], %b::timestamptz[]) as asked (meter, at)
 cross join lateral (
-    select energy_wh from reading where reading.meter = asked.meter and reading.at = asked.at offset 0
+    select energy_wh, sent_kwh from reading
+    where reading.meter = asked.meter and reading.at = asked.at offset 0
 ) reading
 """
 
@@ -46,8 +47,8 @@ class ReadingLogStore:
             found = await connection.execute(_CONFLICTS, (meter, rows[0][0], rows[-1][0]))
             return rows, await found.fetchall()
 
-    async def at(self, meters: list[int], moments: list[datetime]) -> dict[int, int]:
-        """What stands for each meter at its moment; those without a reading there are left out."""
+    async def at(self, meters: list[int], moments: list[datetime]) -> list[tuple[int, int, float | None]]:
+        """Meter, Wh and the kWh it sent, for each with a reading at its moment."""
         async with self._store.connection() as connection:
             found = await connection.execute(_AT, (meters, moments))
-            return {int(meter): int(energy_wh) for meter, energy_wh in await found.fetchall()}
+            return [(int(meter), int(wh), sent_kwh) for meter, wh, sent_kwh in await found.fetchall()]

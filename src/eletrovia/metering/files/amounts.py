@@ -18,7 +18,7 @@ TOO_MUCH: Final = 4
 
 _NOTHING: Final = frozenset({"", "-", "--", "na", "n/a", "nan", "null", "none"})
 _EXACT: Final = 1e12
-"""Below this many parts, a binary fraction is so near the decimal one that rounding finds the whole number."""
+"""Below this many parts, a binary fraction is so near the decimal one that rounding finds it."""
 _MOST: Final = 10**17
 
 
@@ -39,9 +39,7 @@ def point_of(sample: Sequence[str]) -> Point:
     return Point.COMMA if commas > points else Point.POINT
 
 
-def parts_of(
-    texts: Sequence[str], point: Point, per_unit: int
-) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+def parts_of(texts: Sequence[str], point: Point, per_unit: int) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
     """Each number times ``per_unit``, rounded to whole parts, and which are none: OK, EMPTY, NO_NUMBER, ….
 
     Digits beyond the smallest part are rounded half to even: they are what binary fractions leave behind.

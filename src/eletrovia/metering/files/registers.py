@@ -1,8 +1,8 @@
 """Differences added up to the registers that a meter would have shown, exactly.
 
-What was used from 08:00 to 08:30 belongs to the register at 08:30: the value of an interval stands at its end. The
-first interval of a meter also gives a register at its beginning, and so does one after a hole: the file knows
-nothing of the hole, so nothing is counted in it, and that register is marked as estimated.
+What was used from 08:00 to 08:30 belongs to the register at 08:30: an interval's value stands at its end. The
+first interval of a meter also gives a register at its beginning, and so does one after a hole: the file
+knows nothing of the hole, so nothing is counted in it, and that register is marked as estimated.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Starts = Callable[[Mapping[str, int]], Mapping[str, Decimal]]
 
 
 class Registers(msgspec.Struct):
-    """Register values. Shape: arrays of one length; ``meter`` counts the file's meters; in millionths of a Wh."""
+    """Register values. Shape: arrays of one length; ``meter`` counts the file's. Units: parts of a Wh."""
 
     meter: Ints
     at_us: Ints
@@ -55,7 +55,7 @@ class Cumulation:
     ) -> tuple[Registers, dict[int, str]]:
         """Registers of these rows, and the places of rows that do not fit, with why.
 
-        ``counts`` is False for rows whose time never was: they are added up, and stand at no moment of theirs.
+        ``counts`` is False for rows whose time never was: they are added up, and stand at no moment.
         Raises: Invalid ``readings.too_much``.
         """
         self._grow(len(names))
@@ -71,7 +71,10 @@ class Cumulation:
             return Registers(none, none, none, np.empty(0, np.bool_)), unfit
         first = np.r_[True, whose[1:] != whose[:-1]]
         total = np.cumsum(value)
-        total += self._sum[whose] - (total - value)[np.maximum.accumulate(np.where(first, np.arange(len(whose)), 0))]
+        total += (
+            self._sum[whose]
+            - (total - value)[np.maximum.accumulate(np.where(first, np.arange(len(whose)), 0))]
+        )
         standing = np.flatnonzero(stands)
         before_end = self._ends_before(whose[standing], start[standing])
         fresh = before_end == NO_TIME
@@ -115,9 +118,7 @@ class Cumulation:
                 add[whose[place]] = int(at * PARTS_PER_WH)
         return add[whose]
 
-    def _unfit(
-        self, order: Ints, meter: Ints, start_us: Ints, parts: Ints, counts: Mask
-    ) -> dict[int, str]:
+    def _unfit(self, order: Ints, meter: Ints, start_us: Ints, parts: Ints, counts: Mask) -> dict[int, str]:
         """Rows that go back in time, or begin before the one before has ended."""
         standing = order[counts[order]]
         whose, start = meter[standing], start_us[standing]

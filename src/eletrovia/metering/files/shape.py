@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
@@ -14,6 +13,7 @@ import numpy as np
 
 from eletrovia.base.errors import Invalid
 from eletrovia.metering.files.amounts import OK, Point, parts_of, point_of
+from eletrovia.metering.files.names import CLOCK, DATE, DIFFERENCE, METER, REGISTER, TIME, tidy
 from eletrovia.metering.files.times import DAY_US, NO_TIME, DateOrder, Times, order_of, zone_of
 
 
@@ -65,8 +65,8 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """How a file is read.
 
-    Shape: columns are counted from 0; ``times`` are one column, or a date's and a time's; ``offsets_us`` is the
-           time of day of each of ``value_columns`` in a row for a day; ``step_us`` the length of an interval.
+    Shape: columns are counted from 0; ``times`` are one column, or a date's and a time's; ``offsets_us`` is
+           the time of day of each of ``value_columns`` in a row for a day; ``step_us`` an interval's length.
     """
 
     form: Form
@@ -88,26 +88,6 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """What neither the file nor the user made sure of."""
 
 
-_METER: Final = (
-    "meter meterid meter_id meterno meter_number metersn serial serial_number customer customer_id customerid "
-    "household household_id house_id home home_id lclid nmi mpan mprn uc unidade_consumidora instalacao medidor "
-    "medidor_id id_medidor numero_medidor numero_de_serie device device_id id"
-).split()
-_TIME: Final = (
-    "at time datetime date_time timestamp ts reading_datetime reading_time read_at readtime tstp utc "
-    "interval_start interval_end start end from data_hora datahora data_e_hora momento horario_leitura "
-    "data_leitura date_and_time"
-).split()
-_DATE: Final = "date day data dia data_medicao reading_date dt".split()
-_CLOCK: Final = "hour hora time horario hora_medicao reading_hour".split()
-_REGISTER: Final = (
-    "register reading meter_reading cumulative total_energy index leitura registrador acumulado energia_acumulada "
-    "energy_total import_total"
-).split()
-_DIFFERENCE: Final = (
-    "kwh wh energy consumption usage value use used demand general_supply consumo energia valor kwh_hh "
-    "energia_ativa consumo_ativo active_energy import delta interval_energy"
-).split()
 _UNIT: Final = re.compile(r"(?:^|_)(kwh|wh)(?:$|_)")
 _OF_DAY: Final = re.compile(r"(?:h|t|i|p|hora|hour|int|interval|periodo|hh)?_?(\d{1,3})", re.ASCII)
 _AT_DAY: Final = re.compile(r"(\d{1,2})[:h](\d{2})?", re.ASCII)
@@ -119,22 +99,14 @@ def recognised(header: Sequence[str], sample: Sequence[Sequence[str]], wishes: W
     """The shape of a file.
 
     Raises: Invalid ``readings.column_unclear``, ``readings.unit_unclear``, ``readings.values_unclear``,
-            ``readings.interval_unclear``, ``readings.no_such_column``, ``readings.zone_unknown``: with what was
-            found, so that the user can say what is what.
+            ``readings.interval_unclear``, ``readings.no_such_column``, ``readings.zone_unknown``: with what
+            was found, so that the user can say what is what.
     """
     return _Reader(header, sample, wishes).shape()
 
 
-def tidy(name: str) -> str:
-    """A column's name without what people write differently: ``Data/Hora (UTC)`` is ``data_hora_utc``."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-
-
 class _Reader:
-    def __init__(
-        self, header: Sequence[str], sample: Sequence[Sequence[str]], wishes: Wishes
-    ) -> None:
+    def __init__(self, header: Sequence[str], sample: Sequence[Sequence[str]], wishes: Wishes) -> None:
         self.header = list(header)
         self.names = [tidy(name) for name in header]
         self.rows = [row for row in sample if len(row) == len(header)]
@@ -183,7 +155,9 @@ class _Reader:
 
     def _first(self, known: Sequence[str], but: Sequence[int] = ()) -> int | None:
         """The column with the best known name; with a unit or a zone behind it is the same name."""
-        bare = [_UNIT.sub("", name).removesuffix("_utc").removesuffix("_local").strip("_") for name in self.names]
+        bare = [
+            _UNIT.sub("", name).removesuffix("_utc").removesuffix("_local").strip("_") for name in self.names
+        ]
         for word in known:
             for names in (self.names, bare):
                 if word in names and (place := names.index(word)) not in but:
@@ -195,18 +169,18 @@ class _Reader:
             return None
         if self.wishes.meter_column is not None:
             return self._named(self.wishes.meter_column)
-        return self._first(_METER)
+        return self._first(METER)
 
     def _time_columns(self, day_only: bool) -> tuple[int, ...]:
         if self.wishes.time_column is not None:
             return tuple(self._named(one) for one in self.wishes.time_column.split("+"))
-        date = self._first(_DATE)
+        date = self._first(DATE)
         if date is not None and not day_only:
-            clock = self._first(_CLOCK, but=(date,))
+            clock = self._first(CLOCK, but=(date,))
             # "date" may hold both; then a column "time" is something else, or nothing.
             if clock is not None and all(len(row[clock].strip()) <= 8 for row in self.rows[:50]):
                 return (date, clock)
-        found = (date if day_only else None) or self._first(_TIME)
+        found = (date if day_only else None) or self._first(TIME)
         found = date if found is None else found
         if found is None:
             found = self._looking_like_time()
@@ -254,9 +228,9 @@ class _Reader:
         if self.wishes.value_column is not None:
             return self._named(self.wishes.value_column)
         others = [place for place in range(len(self.header)) if place not in rest]
-        known = self._first(_REGISTER, but=others)
+        known = self._first(REGISTER, but=others)
         if known is None:
-            known = self._first(_DIFFERENCE, but=others)
+            known = self._first(DIFFERENCE, but=others)
         if known is None:
             with_unit = [place for place in rest if _UNIT.search(self.names[place])]
             known = with_unit[0] if len(with_unit) == 1 else None
@@ -304,18 +278,21 @@ class _Reader:
         """Registers never fall and reach far; differences fall again and again."""
         if self.wishes.values is not None:
             return self.wishes.values
-        if form is Form.LONG and self._first(_REGISTER) == columns[0]:
+        if form is Form.LONG and self._first(REGISTER) == columns[0]:
             return Values.REGISTERS
         series: dict[object, list[int]] = {}
-        for row in self.rows:
-            parts, state = parts_of([row[place] for place in columns], point, 1_000_000)
-            for place, part, good in zip(columns, parts.tolist(), (state == OK).tolist(), strict=True):
-                if good:
-                    whose: object = place if form is Form.WIDE_METER else row[meter] if meter is not None else ""
-                    series.setdefault(whose, []).append(part)
+        cells = [row[place] for row in self.rows for place in columns]
+        parts, state = parts_of(cells, point, 1_000_000)
+        if form is Form.WIDE_METER:
+            whose: list[object] = [place for _ in self.rows for place in columns]
+        else:
+            whose = ["" if meter is None else row[meter] for row in self.rows for _ in columns]
+        for one, part, good in zip(whose, parts.tolist(), (state == OK).tolist(), strict=True):
+            if good:
+                series.setdefault(one, []).append(part)
         rises = falls = 0
-        for one in series.values():
-            steps = np.diff(np.array(one, np.int64))
+        for told in series.values():
+            steps = np.diff(np.array(told, np.int64))
             rises += int((steps > 0).sum())
             falls += int((steps < 0).sum())
         if rises + falls >= 10 and falls * 20 > rises:

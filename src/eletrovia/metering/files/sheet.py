@@ -16,6 +16,7 @@ from eletrovia.base.errors import Invalid, NotFound
 _SEPARATORS: Final = (";", "\t", ",", "|")
 _SAMPLE_LINES: Final = 3000
 _FIELD_MAX: Final = 1 << 20
+_BUFFER: Final = 1 << 18
 _GZIP: Final = b"\x1f\x8b"
 
 
@@ -45,11 +46,13 @@ class Sheet:
         try:
             packed = self._raw.read(2) == _GZIP
             self._raw.seek(0)
-            stream = gzip.open(self._raw) if packed else self._raw
+            stream: IO[bytes] = self._raw
+            if packed:
+                stream = io.BufferedReader(gzip.GzipFile(fileobj=self._raw), _BUFFER)
             self.encoding = _encoding_of(stream)
             stream.seek(0)
             self._text = io.TextIOWrapper(
-                stream,  # type: ignore[arg-type]
+                stream,
                 encoding=self.encoding,
                 errors="replace",
                 newline="",

@@ -96,7 +96,9 @@ class Table:
             self.troubles.by_code["skipped_time"].count += int(told.sum())
         if self.shape.values is Values.REGISTERS:
             stands = ~skipped
-            found = Registers(whose[stands], at_us[stands], parts[stands], np.zeros(int(stands.sum()), np.bool_))
+            found = Registers(
+                whose[stands], at_us[stands], parts[stands], np.zeros(int(stands.sum()), np.bool_)
+            )
         else:
             start_us = at_us - self.shape.step_us if self.shape.stamp is Stamp.END else at_us
             found, unfit = self._sums.add(self._names, whose, start_us, parts, ~skipped)
@@ -132,9 +134,7 @@ class Table:
         parts = [columns[place] for place in self.shape.times]
         return [" ".join(part.strip() for part in row) for row in zip(*parts, strict=True)]
 
-    def _cells(
-        self, rows: list[list[str]], columns: list[tuple[str, ...]]
-    ) -> tuple[list[str], Ints, Ints]:
+    def _cells(self, rows: list[list[str]], columns: list[tuple[str, ...]]) -> tuple[list[str], Ints, Ints]:
         """All values, with whose each is (-1 for nobody's) and in which row it stood."""
         shape, count = self.shape, len(rows)
         if shape.form is Form.WIDE_METER:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
+from itertools import repeat
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eletrovia.base.errors import Invalid
+from eletrovia.metering.moment import at_us_of
 from eletrovia.metering.reading import epoch_us
 
 Ints = NDArray[np.int64]
@@ -86,8 +88,7 @@ class Times:
         except KeyError:
             if len(known) > _MOST_KNOWN:
                 known.clear()
-            for text in set(texts) - known.keys():
-                known[text] = self._one(text)
+            self._learn(list(set(texts) - known.keys()))
             found = [known[text] for text in texts]
         if not found:
             return np.empty(0, np.int64), np.empty(0, np.bool_)
@@ -98,6 +99,19 @@ class Times:
         """The two UTC moments that each local one can mean, mostly the same, and which there never were."""
         early, late, skipped = self._line.both(moments)
         return np.where(utc, moments, early), np.where(utc, moments, late), skipped & ~utc
+
+    def _learn(self, texts: list[str]) -> None:
+        """Read these one by one, but those that are written as ISO 8601 does all at once."""
+        known = self._known
+        iso = [text for text in texts if len(text) == 19 and text[10] in " T"]
+        if iso:
+            moments, wrong = at_us_of([f"{text[:10]}T{text[11:]}Z" for text in iso])
+            known.update(zip(iso, zip(moments.tolist(), repeat(False)), strict=True))
+            for place in wrong:
+                del known[iso[place]]
+        for text in texts:
+            if text not in known:
+                known[text] = self._one(text)
 
     def _one(self, text: str) -> tuple[int, bool]:
         text = text.strip()
@@ -138,7 +152,9 @@ class Times:
 
 def _local(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> int:
     """Raises: ValueError. 24:00 is the next day's beginning."""
-    if not (0 <= minute < 60 and 0 <= second < 60 and (0 <= hour < 24 or (hour, minute, second) == (24, 0, 0))):
+    if not (
+        0 <= minute < 60 and 0 <= second < 60 and (0 <= hour < 24 or (hour, minute, second) == (24, 0, 0))
+    ):
         raise ValueError("no time of day")
     since = datetime(year, month, day) - _EPOCH  # noqa: DTZ001 - a local time has no zone yet
     return ((since.days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000
@@ -152,12 +168,25 @@ class Line:
         self._known: dict[int, tuple[int, int]] = {}
 
     def both(self, local: Ints) -> tuple[Ints, Ints, Mask]:
-        """Earlier and later meaning of each; they differ where clocks were put back. And which were skipped."""
-        quarters = np.floor_divide(np.where(local == NO_TIME, 0, local), _QUARTER_US)
-        unique, where = np.unique(quarters, return_inverse=True)
-        offsets = np.array([self._offsets(quarter) for quarter in unique.tolist()], np.int64).reshape(-1, 2)
-        first, second = offsets[where, 0], offsets[where, 1]
+        """Earlier and later meaning of each; they differ where clocks went back. And which were skipped."""
+        local = np.where(local == NO_TIME, 0, local)
+        days, where = np.unique(np.floor_divide(local, DAY_US), return_inverse=True)
+        whole = [self._day(day) for day in days.tolist()]
+        first = np.array([offset or 0 for offset in whole], np.int64)[where]
+        second = first.copy()
+        # Days on which clocks are changed, a quarter of an hour at a time.
+        for place in np.flatnonzero(np.array([offset is None for offset in whole], np.bool_)[where]).tolist():
+            first[place], second[place] = self._offsets(int(local[place]) // _QUARTER_US)
         return local - first, local - second, second > first
+
+    def _day(self, day: int) -> int | None:
+        """The offset that holds from one midnight to the next, or None where it changes."""
+        edges = {
+            offset
+            for quarter in (day * 96, day * 96 + 95, day * 96 + 96)
+            for offset in self._offsets(quarter)
+        }
+        return edges.pop() if len(edges) == 1 else None
 
     def _offsets(self, quarter: int) -> tuple[int, int]:
         known = self._known.get(quarter)
