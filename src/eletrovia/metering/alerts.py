@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from eletrovia.base.clock import Clock, epoch_s
-from eletrovia.base.errors import Conflict, Invalid, NotFound, Unavailable
+from eletrovia.base.errors import Conflict, Invalid, NotFound, Overloaded, Unavailable
 from eletrovia.base.ids import Ids, new_secret
 from eletrovia.metering import alertstore, deliverystore
 from eletrovia.metering.alert import (
@@ -33,6 +33,7 @@ from eletrovia.metering.webhookstore import WebhookStore
 from eletrovia.store.pool import Connection, Store
 
 MOST_WEBHOOKS: Final = 5
+_TEST_REST_S: Final = 10.0
 TOLD_WHEN_OVER: Final = (AlertKind.BILL, AlertKind.SILENT, AlertKind.OUTAGE, AlertKind.BLOCKED)
 """The end of these is news, too."""
 
@@ -54,6 +55,7 @@ class Alerts:
         ids: Ids,
         zone: ZoneInfo,
         ways: Collection[Channel],
+        staff_has_mail: bool,
         allowed: Allowed,
         poster: Poster,
         secret: Callable[[], str] = new_secret,
@@ -65,6 +67,8 @@ class Alerts:
         self._ids = ids
         self._zone = zone
         self._ways = frozenset(ways)
+        self._staff_has_mail = staff_has_mail
+        self._tested: dict[str, float] = {}
         self._allowed = allowed
         self._poster = poster
         self._secret = secret
@@ -129,7 +133,8 @@ class Alerts:
         due_at = wanted.due_at(kind, now, self._zone)
         lanes: list[tuple[Channel, str, str | None]] = []
         ways = self._ways & set(wanted.channels)
-        if Channel.EMAIL in ways and (audience.email or audience.customer_id is None):
+        has_mail = self._staff_has_mail if audience.customer_id is None else bool(audience.email)
+        if Channel.EMAIL in ways and has_mail:
             lanes.append((Channel.EMAIL, "email", None))
         if Channel.MQTT in ways:
             lanes.append((Channel.MQTT, "mqtt", None))
@@ -237,8 +242,12 @@ class Alerts:
         await self._webhooks.drop(webhook.id)
 
     async def test_webhook(self, customer_id: str | None, webhook_id: str) -> None:
-        """Post something harmless there now. Raises: NotFound; Unavailable with what went wrong."""
+        """Post something harmless there now.
+
+        Raises: NotFound; Overloaded for a second test at once; Unavailable with what went wrong.
+        """
         webhook = await self._own_webhook(customer_id, webhook_id)
+        self._not_too_soon(webhook.id)
         now = self._clock.now()
         body = document(
             id=0, kind="test", news="raised", level="notice", title="Eletrovia", text="", facts={}
@@ -249,6 +258,14 @@ class Alerts:
             await self._webhooks.failed(webhook.id, refused.problem, now)
             raise Unavailable("webhook.test_failed", problem=refused.problem) from None
         await self._webhooks.took(webhook.id, now)
+
+    def _not_too_soon(self, webhook_id: str) -> None:
+        """Nobody makes us knock at somebody's door all day long."""
+        now_s = self._clock.monotonic()
+        self._tested = {one: at_s for one, at_s in self._tested.items() if now_s - at_s < _TEST_REST_S}
+        if webhook_id in self._tested:
+            raise Overloaded("webhook.test_too_soon", retry_after_s=int(_TEST_REST_S))
+        self._tested[webhook_id] = now_s
 
     async def _own_webhook(self, customer_id: str | None, webhook_id: str) -> Webhook:
         webhook = await self._webhooks.one(webhook_id)

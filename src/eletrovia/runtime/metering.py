@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from litestar import Router
 from prometheus_client import CollectorRegistry
 
+from eletrovia.api.routes.alerts import alerts
 from eletrovia.api.routes.contracts import contracts
 from eletrovia.api.routes.customers import customers
 from eletrovia.api.routes.invoices import invoices
@@ -36,6 +37,7 @@ from eletrovia.metering.invoice import Issuer
 from eletrovia.metering.invoices import Invoices
 from eletrovia.metering.meters import Meters
 from eletrovia.metering.paper import Paper
+from eletrovia.metering.pricedahead import PricedAhead
 from eletrovia.metering.prices import Prices
 from eletrovia.metering.privacy import Privacy
 from eletrovia.metering.readinglog import ReadingLog
@@ -45,6 +47,7 @@ from eletrovia.metering.tariffbook import TariffShelf
 from eletrovia.metering.usagebook import StoredUsage
 from eletrovia.people.account import Who
 from eletrovia.people.people import People
+from eletrovia.runtime.alerting import Alerting
 from eletrovia.runtime.childgateway import gateway_beside
 from eletrovia.runtime.config import Config
 from eletrovia.runtime.metrics import ReadingMetrics, Tallies
@@ -131,6 +134,11 @@ class Metering:
         self.invoices = Invoices(store, self.usage, self.prices, issuer(config), clock=clock, ids=ids)
         self.paper = Paper(self.zone, said)
         self.privacy = Privacy(store, self.meters, clock=clock, zone=self.zone, usage=self.usage)
+        bills = PricedAhead(store, self.prices, self.usage)
+        self.alerting = Alerting(
+            config, store=store, bus=bus, clock=clock, ids=ids, zone=self.zone, registry=registry, bills=bills
+        )
+        self.privacy.add(self.alerting.alerts)
 
     def routes(self) -> list[Router]:
         """What it answers below /api/v1."""
@@ -142,6 +150,7 @@ class Metering:
             home_tariffs(self.tariffs.book, self.today),
             invoices(self.invoices, self.paper, self.access, self.people),
             contracts(self.invoices, self.access, self.people),
+            alerts(self.alerting.alerts, self.access, self.people),
         ]
 
     def today(self) -> date:
@@ -161,6 +170,7 @@ class Metering:
             stack.push_async_callback(_cancelled, workers)
             await stack.enter_async_context(mqtt_running(self.config, self.bus, self.sorter))
             await stack.enter_async_context(gateway_beside(self.config))
+            await stack.enter_async_context(self.alerting.running())
             yield
 
 
