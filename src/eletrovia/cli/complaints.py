@@ -38,6 +38,40 @@ ERRORS: Final[dict[str, Pair]] = {
         "{option} takes KEY=VALUE, not {value!r}.",
         "{option} recebe CHAVE=VALOR, não {value!r}.",
     ),
+    "option.needed": ("{option} is needed here.", "{option} é necessário aqui."),
+    "simulation.no_such_time": (
+        "Simulated households live from 2024 to 2099; {at} is outside.",
+        "As casas simuladas vivem de 2024 a 2099; {at} está fora disso.",
+    ),
+    "simulation.rate": (
+        "A rate goes from 0 to {most}; {rate} does not.",
+        "Uma taxa vai de 0 a {most}; {rate} não.",
+    ),
+    "simulation.book_unreadable": ("{file} cannot be read: {reason}.", "Não dá para ler {file}: {reason}."),
+    "simulation.key_unknown": (
+        "The utility knows {meter_id} already, but its key is not in this data folder.",
+        "A distribuidora já conhece {meter_id}, mas a chave dele não está nesta pasta de dados.",
+    ),
+    "simulation.port_needed": (
+        "It is not known where to speak to: {setting} is 0.",
+        "Não se sabe com quem falar: {setting} é 0.",
+    ),
+    "simulation.place_malformed": (
+        "{to!r} is no HOST:PORT.",
+        "{to!r} não é HOST:PORTA.",
+    ),
+    "simulation.registration_number": (
+        "{id!r} is no registration number of 7 or 8 digits.",
+        "{id!r} não é uma matrícula de 7 ou 8 dígitos.",
+    ),
+    "simulation.key_malformed": (
+        "The key is not hexadecimal.",
+        "A chave não está em hexadecimal.",
+    ),
+    "simulation.date": (
+        "{date!r} is no date in the past; it looks like 2026-03-01 or 2026-03-01T08:00.",
+        "{date!r} não é uma data passada; ela tem a forma 2026-03-01 ou 2026-03-01T08:00.",
+    ),
     "lang.unknown": (
         "No language {lang!r} here; there are {known}.",
         "Não há o idioma {lang!r}; há {known}.",
@@ -268,6 +302,14 @@ ADVICE: Final[dict[str, Pair]] = {
     "classroom.port_taken": (
         "End that program, or choose another port: --set {key}=PORT",
         "Encerre esse programa ou escolha outra porta: --set {key}=PORTA",
+    ),
+    "simulation.key_unknown": (
+        "Choose other ids: --name, or --id with --key and --number.",
+        "Escolha outros ids: --name, ou --id com --key e --number.",
+    ),
+    "simulation.port_needed": (
+        "Open a port: `eletrovia gateway --tcp 47809 --udp 47808`. Then --to 127.0.0.1:47809",
+        "Abra uma porta: `eletrovia gateway --tcp 47809 --udp 47808`. Depois --to 127.0.0.1:47809",
     ),
     "classroom.port_twice": (
         "Choose another port for one of them: --set {key}=PORT",

@@ -15,12 +15,14 @@ from eletrovia.cli import (
     demo,
     doctor,
     gateway,
+    meter,
     meters,
     operators,
     places,
     readings,
     roads,
     serve,
+    simulate,
     stations,
     tariffs,
     trip,
@@ -71,6 +73,8 @@ def everywhere(
 _CITY, _ASK, _RUN = "A city to try", "Ask a running server", "Run and look after servers"
 app.command(rich_help_panel=_CITY)(demo.demo)
 app.command(rich_help_panel=_CITY)(classroom.classroom)
+app.command(rich_help_panel=_CITY)(meter.meter)
+app.add_typer(simulate.app, rich_help_panel=_CITY)
 app.command(rich_help_panel=_ASK)(trip.trip)
 app.command(rich_help_panel=_ASK)(trips.trips)
 app.add_typer(stations.app, rich_help_panel=_ASK)

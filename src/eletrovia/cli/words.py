@@ -242,5 +242,43 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Taken: {taken}. Is a city running already? Else choose others with --set KEY=PORT.",
         "Ocupadas: {taken}. Já há uma cidade ativa? Senão escolha outras com --set CHAVE=PORTA.",
     ),
+    # -- simulated meters
+    "meter.menu": (
+        "Register {kwh} kWh, rate {rate}\n  1 increase  2 decrease  3 set the rate  4 leave",
+        "Registrador {kwh} kWh, taxa {rate}\n  1 aumentar  2 diminuir  3 definir a taxa  4 sair",
+    ),
+    "meter.by": ("By how many {unit}?", "Em quantos {unit}?"),
+    "meter.to": ("How many {unit}?", "Quantos {unit}?"),
+    "meter.no_number": (
+        "{told!r} is no rate: it takes a number, not below 0.",
+        "{told!r} não é uma taxa: use um número, não negativo.",
+    ),
+    "meter.no_choice": ("{choice!r} is not on the menu.", "{choice!r} não está no menu."),
+    "meter.alert": ("Alert: {alert}", "Alerta: {alert}"),
+    "meter.cut_off": (
+        "Cut off by the utility: nothing flows.",
+        "Cortado pela distribuidora: nada passa.",
+    ),
+    "meter.connected": ("Connected again.", "Religado."),
+    "meter.no_answer": (
+        "No answer ({reason}); trying again …",
+        "Sem resposta ({reason}); tentando de novo …",
+    ),
+    "meter.done": (
+        "Meter {id}: {told} readings told, register {kwh} kWh.",
+        "Medidor {id}: {told} leituras enviadas, registrador {kwh} kWh.",
+    ),
+    "simulate.registering": (
+        "Registering {count} devices at {url} …",
+        "Registrando {count} aparelhos em {url} …",
+    ),
+    "simulate.round": (
+        "{until}: {told} readings told, {each_s}/s, {refused} refused, {cut_off} meters cut off",
+        "{until}: {told} leituras enviadas, {each_s}/s, {refused} recusadas, {cut_off} medidores cortados",
+    ),
+    "simulate.done": (
+        "{told} readings told until {until}, {each_s}/s, {refused} refused.",
+        "{told} leituras enviadas até {until}, {each_s}/s, {refused} recusadas.",
+    ),
     **READING_WORDS,
 }
