@@ -57,6 +57,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     usage_point_id: str
     piece: Piece
     month: date
+    tariff_name: str
     metered: Metered
     bill: Bill
     differences: tuple[Difference, ...] = ()
@@ -92,6 +93,7 @@ class Drafts:
             usage_point_id=standing.usage_point_id,
             piece=piece,
             month=month,
+            tariff_name=self._prices.name(terms),
             metered=counted,
             bill=bill,
             differences=await self._differences(standing, piece, heard) if settle else (),

@@ -103,6 +103,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     customer: Billed
     usage_point_id: str
     terms: Terms
+    tariff_name: str = ""
     starts_on: date
     ends_on: date
     month: date

@@ -221,7 +221,7 @@ def _facts(invoice: Invoice, speech: Speech) -> list[tuple[str, str]]:
     return [
         *facts,
         (speech.text("connection"), ", ".join(connection)),
-        (speech.text("tariff"), terms.tariff_id),
+        (speech.text("tariff"), invoice.tariff_name or terms.tariff_id),
     ]
 
 

@@ -29,7 +29,6 @@ _LONG_MONTHS: Final = (
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     "title": ("Electricity bill", "Conta de energia elétrica"),
-    "credit_title": ("Credit note", "Nota de crédito"),
     "number": ("No.", "Nº"),
     "issued": ("issued {on}", "emitida em {on}"),
     "customer": ("Customer", "Cliente"),
@@ -113,15 +112,6 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "sources": ("Prices and taxes from: {sources}", "Preços e tributos de: {sources}"),
     "digest": ("SHA-256 of the document", "SHA-256 do documento"),
     "page": ("page {n} of {all}", "página {n} de {all}"),
-    "reason.readings": ("Readings that changed later", "Leituras que mudaram depois"),
-    "reason.correction": ("Correction", "Correção"),
-    "reason.goodwill": ("Goodwill", "Cortesia"),
-    "credit.for": ("For bill {number}", "Sobre a conta {number}"),
-    "credit.amount": ("Credited to you", "Crédito seu"),
-    "credit.how": (
-        "It lowers what is open of that bill; what is already paid is set off against your next ones.",
-        "Reduz o que está em aberto daquela conta; o que já foi pago é abatido das próximas.",
-    ),
 }
 
 

@@ -80,6 +80,7 @@ class Pen:
             customer=customer,
             usage_point_id=draft.usage_point_id,
             terms=draft.piece.contract.terms,
+            tariff_name=draft.tariff_name,
             starts_on=draft.piece.days.starts_on,
             ends_on=draft.piece.days.ends_on,
             month=draft.month,

@@ -28,6 +28,10 @@ class Prices:
         """What the days cost. Raises: NotFound."""
         return pricing.bill(terms, self._book(), self.zone, days.starts_on, days.ends_on, measured)
 
+    def name(self, terms: Terms) -> str:
+        """What the tariff is called. Raises: NotFound."""
+        return self._book().tariff_for(terms.tariff_id, low_income=terms.low_income).name
+
     def check(self, terms: Terms) -> None:
         """Raises: NotFound for a tariff or a municipality that the book has not."""
         book = self._book()
