@@ -12,10 +12,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from eletrovia.metering.frame import MOST_BACKLOG
+
 _MOST_AHEAD: Final = 10_000
 """Senders with a gap that are remembered; a forgotten one sends a few frames again."""
 
 Numbers = NDArray[np.uint64]
+_MOST_BEHIND: Final = np.uint64(MOST_BACKLOG)
 _ONE: Final = np.uint64(1)
 
 
@@ -24,8 +27,9 @@ class Windows:
 
     Shape: 16 octets a sender, by its key; more only for those with a gap in what has arrived.
 
-    It claims only what was settled. What a sender holds can only grow newer: where that goes back, its sender
-    has begun anew (or the network has mixed frames up), and nothing that was known before counts any more.
+    It claims only what was settled, in whatever order frames come and are committed. Numbers never go back:
+    where one does, by more than any sender may hold, its sender has begun anew against the rule, and nothing
+    that was known before counts any more.
     """
 
     def __init__(self) -> None:
@@ -56,14 +60,14 @@ class Windows:
         follows = (
             (number <= np.maximum(np.maximum(previous, done), before) + _ONE)
             & (number >= previous)
-            & ~(first & (before < self._told[who]))
+            & (number + _MOST_BEHIND >= self._told[who])
         )
         simple = np.logical_and.reduceat(follows, starts)
         senders = who[starts]
         if self._ahead:
             simple &= np.fromiter((one not in self._ahead for one in senders.tolist()), bool, len(senders))
         self._done[senders[simple]] = np.maximum(number[last], done[last])[simple]
-        self._told[senders[simple]] = before[last][simple]
+        self._told[senders[simple]] = np.maximum(before[last], self._told[senders])[simple]
         for place in np.flatnonzero(~simple).tolist():
             piece = slice(int(starts[place]), int(last[place]) + 1)
             self._settle_one(int(senders[place]), number[piece].tolist(), before[piece].tolist())
@@ -73,9 +77,9 @@ class Windows:
         done, told = int(self._done[sender]), int(self._told[sender])
         ahead = self._ahead.pop(sender, set())
         for number, before in zip(numbers, befores, strict=True):
-            if before < told:
-                done, ahead = before, set()
-            told = before
+            if number + MOST_BACKLOG < told:
+                done, told, ahead = before, before, set()
+            told = max(told, before)
             done = max(done, before)
             ahead.add(number)
             while done + 1 in ahead:
