@@ -1,8 +1,8 @@
-"""Rows of fixed width between numpy and PostgreSQL's binary COPY: millions a second, none an object."""
+"""Columns of numpy in and out of PostgreSQL: millions of rows a second, none of them an object."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,84 +17,97 @@ PG_EPOCH_DAY: Final = 730_120
 _HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TAIL: Final = b"\xff\xff"
 _INT4: Final = 23
-_KINDS: Final = {"i2": ">i2", "i4": ">i4", "i8": ">i8", "f8": ">f8", "?": "?"}
+# Ours, the wire's, and the function that sends it.
+_KINDS: Final = {
+    "i2": ("i2", ">i2", "int2send"),
+    "i4": ("i4", ">i4", "int4send"),
+    "i8": ("i8", ">i8", "int8send"),
+    "f8": ("f8", ">f8", "float8send"),
+    "?": ("?", "?", "boolsend"),
+    "at": ("i8", ">i8", "timestamptz_send"),
+}
+_ELEMENT: Final = np.dtype([("size", ">i4"), ("value", ">i4")])
 
 
 class TooWide(EletroviaError):
-    """More came out than was asked for at most; the transaction is gone."""
+    """More would come out than was asked for at most."""
 
     kind = "overloaded"
 
 
 class Layout:
-    """The columns of one COPY, none of them null.
+    """Columns, none of them null.
 
     Shape:  kinds are ``i2 i4 i8 f8 ?``, ``at`` for a moment (microseconds since 1970 on our side) and a
             number for ``integer[]`` of that many elements.
     """
 
     def __init__(self, columns: Mapping[str, str | int]) -> None:
-        self._columns = dict(columns)
-        fields: list[tuple[str, Any]] = [("columns", ">i2")]
-        plain: list[tuple[str, Any]] = []
-        self._constants: dict[str, Any] = {"columns": len(columns)}
+        self._columns: dict[str, tuple[Any, np.dtype[Any], str]] = {}
         for name, kind in columns.items():
-            fields.append((f"{name}_size", ">i4"))
             if isinstance(kind, int):
-                fields.append((f"{name}_head", (">i4", 5)))
-                fields.append((name, (np.dtype([("size", ">i4"), ("value", ">i4")]), kind)))
-                plain.append((name, ("i4", kind)))
-                self._constants |= {f"{name}_size": 20 + 8 * kind, f"{name}_head": (1, 0, _INT4, kind, 1)}
+                wire = np.dtype([("head", (">i4", 5)), ("elements", (_ELEMENT, kind))])
+                self._columns[name] = (("i4", kind), wire, "array_send")
             else:
-                wire = np.dtype(">i8" if kind == "at" else _KINDS[kind])
-                fields.append((name, wire))
-                plain.append((name, "i8" if kind == "at" else kind))
-                self._constants[f"{name}_size"] = wire.itemsize
-        self._wire = np.dtype(fields)
-        self.plain = np.dtype(plain)
+                self._columns[name] = (_KINDS[kind][0], np.dtype(_KINDS[kind][1]), _KINDS[kind][2])
+        self._moments = {name for name, kind in columns.items() if kind == "at"}
+        self.plain = np.dtype([(name, ours) for name, (ours, _, _) in self._columns.items()])
         """What rows look like on our side."""
+        fields: list[tuple[str, Any]] = [("columns", ">i2")]
+        for name, (_, wire, _) in self._columns.items():
+            fields += [(f"{name}_size", ">i4"), (name, wire)]
+        self._row = np.dtype(fields)
 
     def octets(self, rows: Mapping[str, Any] | NDArray[Any], count: int) -> bytes:
         """The rows as COPY wants them."""
-        wire = np.zeros(count, self._wire)
-        for name, value in self._constants.items():
-            wire[name] = value
-        for name, kind in self._columns.items():
-            if isinstance(kind, int):
-                wire[name]["size"] = 4
-                wire[name]["value"] = rows[name]
+        made = np.zeros(count, self._row)
+        made["columns"] = len(self._columns)
+        for name, (ours, wire, _) in self._columns.items():
+            made[f"{name}_size"] = wire.itemsize
+            if isinstance(ours, tuple):
+                made[name]["head"] = (1, 0, _INT4, ours[1], 1)
+                made[name]["elements"]["size"] = 4
+                made[name]["elements"]["value"] = rows[name]
             else:
-                wire[name] = rows[name] - PG_EPOCH_US if kind == "at" else rows[name]
-        return wire.tobytes()
+                made[name] = rows[name] - PG_EPOCH_US if name in self._moments else rows[name]
+        return made.tobytes()
 
-    def rows(self, octets: bytes | bytearray) -> NDArray[Any]:
-        """The rows of a whole COPY."""
-        wire = np.frombuffer(memoryview(octets)[len(_HEAD) : -len(_TAIL)], self._wire)
-        made = np.empty(len(wire), self.plain)
-        for name, kind in self._columns.items():
-            if isinstance(kind, int):
-                made[name] = wire[name]["value"]
-            else:
-                made[name] = wire[name]
-                if kind == "at":
-                    made[name] += PG_EPOCH_US
+    def columns_of(self, query: str) -> str:
+        """A query for one row of octets, a value a column, of all rows that ``query`` has."""
+        names = ", ".join(self._columns)
+        sent = ", ".join(f"string_agg({send}({name}), '')" for name, (_, _, send) in self._columns.items())
+        return f"select {sent} from ({query}) as rows ({names})"  # noqa: S608 - names of ours
+
+    def rows(self, columns: Sequence[bytes | None]) -> NDArray[Any]:
+        """The rows that ``columns_of`` answered."""
+        made = np.empty(len(columns[0] or b"") // next(iter(self._columns.values()))[1].itemsize, self.plain)
+        for (name, (ours, wire, _)), octets in zip(self._columns.items(), columns, strict=True):
+            sent = np.frombuffer(octets or b"", wire)
+            made[name] = sent["elements"]["value"] if isinstance(ours, tuple) else sent
+            if name in self._moments:
+                made[name] += PG_EPOCH_US
         return made
 
 
-async def copied_in(connection: Connection, statement: str, octets: bytes) -> None:
-    """Put rows (``Layout.octets``, of one layout or several) in."""
-    async with connection.cursor().copy(statement) as copy:
-        await copy.write(_HEAD + octets + _TAIL)
+async def copied_in(connection: Connection, table: str, layout: Layout, rows: Any, count: int) -> None:
+    """Put rows into a table of ours, all columns in their order."""
+    async with connection.cursor().copy(f"copy {table} from stdin (format binary)") as copy:
+        await copy.write(_HEAD + layout.octets(rows, count) + _TAIL)
 
 
-async def copied_out(
-    connection: Connection, statement: str, layout: Layout, *, most_octets: int | None = None
+async def columns_out(
+    connection: Connection, query: str, layout: Layout, *, most_rows: int | None = None
 ) -> NDArray[Any]:
-    """The rows that come out. Raises: TooWide beyond ``most_octets``, having ended the statement."""
-    octets = bytearray()
-    async with connection.cursor().copy(statement) as copy:
-        async for some in copy:
-            octets += some
-            if most_octets is not None and len(octets) > most_octets:
-                raise TooWide("usage.too_wide", octets=len(octets))
-    return layout.rows(octets)
+    """The rows of a query, in no order. Raises: TooWide where there are more than ``most_rows``.
+
+    As COPY they would come one by one through Python's hands; as a few long values they do not.
+    """
+    limited = query if most_rows is None else f"{query} limit {most_rows + 1}"
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(layout.columns_of(limited))
+        row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - an aggregate always answers
+    rows = layout.rows(row)
+    if most_rows is not None and len(rows) > most_rows:
+        raise TooWide("usage.too_wide", rows=most_rows)
+    return rows

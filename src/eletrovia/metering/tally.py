@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from eletrovia.base.clock import Clock
 from eletrovia.base.errors import EletroviaError
 from eletrovia.metering.copyrows import PG_EPOCH_DAY, TooWide
-from eletrovia.metering.hours import MOST_HOURS, Hours
+from eletrovia.metering.hours import Hours
 from eletrovia.metering.markstore import put_conflicts, put_marks
 from eletrovia.metering.register import places
 from eletrovia.metering.rollup import (
@@ -55,8 +55,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """In one transaction."""
     readings: int = 300_000
     """Likewise, as far as that can be told beforehand."""
-    octets: int = 128 << 20
-    """Of readings in memory; a transaction that needs more is split."""
+    most_readings: int = 3_000_000
+    """In memory; a transaction that needs more is split."""
     look_s: float = 0.2
     """How long readings of another process may wait unseen."""
     stand_by_s: float = 1.0
@@ -106,10 +106,9 @@ class Tally:
         """Work, or stand by, until cancelled."""
         while True:
             try:
-                async with self._store.connection() as connection:
-                    async with self._alone(connection) as alone:
-                        if alone:
-                            await self._lead(connection)
+                async with self._store.connection() as connection, self._alone(connection) as alone:
+                    if alone:
+                        await self._lead(connection)
             except (EletroviaError, psycopg.Error) as failure:
                 _log.warning("usage.stumbled", reason=str(failure))
             await asyncio.sleep(self._pace.stand_by_s)
@@ -195,13 +194,11 @@ class Tally:
 
     async def _work(self, connection: Connection, store: UsageStore, stretches: Rows, spans: Rows) -> Rows:
         now = self._clock.now()
+        hung = _Hung(await store.fittings(), len(stretches), await store.nowhere())
         readings = await self._readings(store, stretches, spans)
         worked = await asyncio.to_thread(work_out, stretches, readings, self._hours)
-        await store.touch(stretches, stretches["first_us"], stretches["last_us"])
-        fittings = await store.fittings()
-        hung = _Hung(fittings, len(stretches), await store.nowhere())
-        await put_conflicts(connection, now)
         await store.touch(stretches, stretches["first_us"], worked.marked_until_us)
+        await put_conflicts(connection, now)
         await put_marks(connection, worked.marks, now)
         await self._put_days(store, self._still_there(stretches, readings, worked), hung)
         latest = worked.latest
@@ -218,7 +215,7 @@ class Tally:
         verdicts = await store.verdicts()
         verdicts = verdicts[np.lexsort((verdicts["at_us"], verdicts["stretch"]))]
         splits = len(spans) > 1 or bool((spans["last_s"] - spans["first_s"] > 3600).all())
-        most = self._pace.octets if splits else 1 << 32
+        most = self._pace.most_readings if splits else None
         low, high = first_look(stretches)
         await store.touch(stretches, low, high)
         found = await store.readings(int(low.min()), int(high.max()), most)
@@ -303,11 +300,11 @@ class Tally:
         key, where = np.unique(
             area[there].astype(np.int64) << 32 | (day[there] + _DAY_OFFSET), return_inverse=True
         )
+        order = np.argsort(where, kind="stable")
+        heads = np.searchsorted(where[order], np.arange(len(key)))
         sums = []
         for part in parts:
-            total = np.zeros((len(key), MOST_HOURS), np.int64)
-            np.add.at(total, where, part[there])
-            sums.append(total)
+            sums.append(np.add.reduceat(part[there][order], heads) if len(key) else part[:0])
         some = np.logical_or.reduce([total.any(axis=1) for total in sums])
         if some.any():
             areas, days = key >> 32, (key & (2**32 - 1)) - _DAY_OFFSET

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eletrovia.metering.arrival import SPAN, unpacked
-from eletrovia.metering.copyrows import Layout, copied_in, copied_out
+from eletrovia.metering.copyrows import Layout, columns_out, copied_in
 from eletrovia.metering.hours import MOST_HOURS, moment_of
 from eletrovia.metering.reading import NO_POWER
 from eletrovia.metering.rollup import READING, STRETCH
@@ -40,6 +40,12 @@ create temporary table if not exists new_latest (
     meter integer not null, area integer not null, power_w integer not null, power_told boolean not null
 ) on commit delete rows;
 """
+# Each look-up is one descent of an index, whatever the planner thinks of how many there are.
+_PLANS: Final = """
+set local enable_hashjoin = off; set local enable_mergejoin = off; set local enable_seqscan = off;
+set local enable_bitmapscan = off; set local enable_memoize = off; set local enable_material = off;
+set local jit = off;
+"""
 _ARRIVALS: Final = """
 select id, spans, arrived_at from (
     select id, spans, arrived_at, sum(octet_length(spans)) over (order by id) - octet_length(spans) as before
@@ -60,30 +66,25 @@ _NATURE: Final = Layout(
 )
 _NO_FIRST_US: Final = 7_000_000_000_000_000
 _NATURES: Final = """
-copy (
-    select t.stretch, coalesce(m.rolls_over_at_wh, 0), m.max_power_w, m.interval_s,
-        coalesce(l.first_at, '2200-01-01+00'), coalesce(l.at, '1900-01-01+00')
-    from touched t
-    cross join lateral (
-        select rolls_over_at_wh, max_power_w, interval_s from meter where key = t.meter offset 0
-    ) m
-    left join lateral (select first_at, at from meter_latest where meter = t.meter offset 0) l on true
-) to stdout (format binary)
+select t.stretch, coalesce(m.rolls_over_at_wh, 0), m.max_power_w, m.interval_s,
+    coalesce(l.first_at, '2200-01-01+00'), coalesce(l.at, '1900-01-01+00')
+from touched t
+cross join lateral (
+    select rolls_over_at_wh, max_power_w, interval_s from meter where key = t.meter offset 0
+) m
+left join lateral (select first_at, at from meter_latest where meter = t.meter offset 0) l on true
 """
 _READING: Final = Layout(
     {"stretch": "i4", "at_us": "at", "energy_wh": "i8", "power_w": "i4", "estimated": "?"}
 )
-# "offset 0" keeps it one descent of the index a stretch, whatever the planner thinks of how many there are.
 _READINGS: Final = """
-copy (
-    select t.stretch, r.at, r.energy_wh, coalesce(r.power_w, {none}), r.estimated
-    from touched t
-    cross join lateral (
-        select at, energy_wh, power_w, estimated from reading
-        where meter = t.meter and at >= t.lo and at <= t.hi and at >= '{low}' and at <= '{high}'
-        offset 0
-    ) r
-) to stdout (format binary)
+select t.stretch, r.at, r.energy_wh, coalesce(r.power_w, {none}), r.estimated
+from touched t
+cross join lateral (
+    select at, energy_wh, power_w, estimated from reading
+    where meter = t.meter and at >= t.lo and at <= t.hi and at >= '{low}' and at <= '{high}'
+    offset 0
+) r
 """
 _NOT_EXCLUDED: Final = """
 not exists (
@@ -91,36 +92,30 @@ not exists (
     where v.meter = reading.meter and v.at = reading.at and v.verdict = 'exclude' and not superseded
 )"""
 _NEIGHBOURS: Final = f"""
-copy (
-    select t.stretch, r.at, r.energy_wh, coalesce(r.power_w, {NO_POWER}), r.estimated
-    from touched t
-    cross join lateral (
-        (select at, energy_wh, power_w, estimated from reading
-            where meter = t.meter and at < t.lo and {_NOT_EXCLUDED} order by at desc limit 1)
-        union all
-        (select at, energy_wh, power_w, estimated from reading
-            where meter = t.meter and at > t.hi and {_NOT_EXCLUDED} order by at limit 1)
-    ) r
-) to stdout (format binary)
+select t.stretch, r.at, r.energy_wh, coalesce(r.power_w, {NO_POWER}), r.estimated
+from touched t
+cross join lateral (
+    (select at, energy_wh, power_w, estimated from reading
+        where meter = t.meter and at < t.lo and {_NOT_EXCLUDED} order by at desc limit 1)
+    union all
+    (select at, energy_wh, power_w, estimated from reading
+        where meter = t.meter and at > t.hi and {_NOT_EXCLUDED} order by at limit 1)
+) r
 """  # noqa: S608 - a fixed text
 _VERDICT: Final = Layout({"stretch": "i4", "at_us": "at", "accepted": "?"})
 _VERDICTS: Final = """
-copy (
-    select t.stretch, v.at, v.verdict = 'accept' from touched t join verdict v on v.meter = t.meter
-    where not v.superseded
-) to stdout (format binary)
+select t.stretch, v.at, v.verdict = 'accept' from touched t join verdict v on v.meter = t.meter
+where not v.superseded
 """
 _FITTING: Final = Layout({"stretch": "i4", "from_us": "at", "area": "i4"})
 _FITTINGS: Final = """
-copy (
-    select t.stretch, f.from_at, coalesce(a.key, -1)
-    from touched t
-    cross join lateral (
-        select from_at, usage_point_id from fitting where meter = t.meter order by from_at offset 0
-    ) f
-    cross join lateral (select area from usage_point where id = f.usage_point_id offset 0) p
-    left join area a on a.name = p.area
-) to stdout (format binary)
+select t.stretch, f.from_at, coalesce(a.key, -1)
+from touched t
+cross join lateral (
+    select from_at, usage_point_id from fitting where meter = t.meter offset 0
+) f
+cross join lateral (select area from usage_point where id = f.usage_point_id offset 0) p
+left join area a on a.name = p.area
 """
 _NEW_AREAS: Final = """
 insert into area (name)
@@ -133,21 +128,17 @@ order by 1 on conflict do nothing
 _DAY_ASKED: Final = Layout({"place": "i4", "meter": "i4", "day": "i4"})
 _DAY_STANDS: Final = Layout({"place": "i4", "area": "i4", "doubtful": "?", "hour_wh": MOST_HOURS})
 _DAYS: Final = """
-copy (
-    select d.place, u.area, u.estimated_wh is not null, u.hour_wh from touched_day d
-    cross join lateral (
-        select area, hour_wh, estimated_wh from usage_day
-        where meter = d.meter and day = date '2000-01-01' + d.day offset 0
-    ) u
-) to stdout (format binary)
+select d.place, u.area, u.estimated_wh is not null, u.hour_wh from touched_day d
+cross join lateral (
+    select area, hour_wh, estimated_wh from usage_day
+    where meter = d.meter and day = date '2000-01-01' + d.day offset 0
+) u
 """
 _DAY_ESTIMATED: Final = Layout({"place": "i4", "estimated_wh": MOST_HOURS})
 _ESTIMATED: Final = """
-copy (
-    select d.place, u.estimated_wh from touched_day d
-    join usage_day u on u.meter = d.meter and u.day = date '2000-01-01' + d.day
-    where u.estimated_wh is not null
-) to stdout (format binary)
+select d.place, u.estimated_wh from touched_day d
+join usage_day u on u.meter = d.meter and u.day = date '2000-01-01' + d.day
+where u.estimated_wh is not null
 """
 _DAY_NEW: Final = Layout(
     {"meter": "i4", "day": "i4", "area": "i4", "hour_wh": MOST_HOURS, "estimated_wh": MOST_HOURS}
@@ -206,8 +197,8 @@ class UsageStore:
         self._connection = connection
 
     async def begin(self) -> None:
-        """Make the temporary tables that the rest needs."""
-        await self._connection.execute(_TABLES)
+        """In a transaction, before all else: the temporary tables, and how to look things up."""
+        await self._connection.execute(_PLANS + _TABLES)
 
     # -- arrivals -----------------------------------------------------------------------------------------
 
@@ -241,7 +232,7 @@ class UsageStore:
         for name in ("first", "last", "known_first", "known_last"):
             made[f"{name}_us"] = spans[f"{name}_s"] * 1_000_000
         await self.touch(made, made["first_us"], made["last_us"])
-        natures = await copied_out(self._connection, _NATURES, _NATURE)
+        natures = await columns_out(self._connection, _NATURES, _NATURE)
         at = natures["stretch"]
         for name in ("rolls_over_at_wh", "max_power_w", "interval_s"):
             made[name][at] = natures[name]
@@ -255,29 +246,28 @@ class UsageStore:
         number = np.arange(len(stretches)) if which is None else which
         rows = {"stretch": number, "meter": stretches["meter"][number], "lo": lo, "hi": hi}
         await self._connection.execute("delete from touched")
-        octets = _TOUCHED.octets(rows, len(number))
-        await copied_in(self._connection, "copy touched from stdin (format binary)", octets)
+        await copied_in(self._connection, "touched", _TOUCHED, rows, len(number))
 
-    async def readings(self, low_us: int, high_us: int, most_octets: int) -> Rows:
+    async def readings(self, low_us: int, high_us: int, most: int | None) -> Rows:
         """The readings of what is touched, as ``READING``, in no order. Raises: TooWide."""
         statement = _READINGS.format(none=NO_POWER, low=moment_of(low_us), high=moment_of(high_us))
-        found = await copied_out(self._connection, statement, _READING, most_octets=most_octets)
+        found = await columns_out(self._connection, statement, _READING, most_rows=most)
         return _as_readings(found)
 
     async def neighbours(self) -> Rows:
         """The readings on either side of what is touched, as ``READING``; excluded ones are passed by."""
-        return _as_readings(await copied_out(self._connection, _NEIGHBOURS, _READING))
+        return _as_readings(await columns_out(self._connection, _NEIGHBOURS, _READING))
 
     async def verdicts(self) -> Rows:
         """What was decided about readings of the touched meters."""
-        return await copied_out(self._connection, _VERDICTS, _VERDICT)
+        return await columns_out(self._connection, _VERDICTS, _VERDICT)
 
     async def fittings(self) -> Rows:
         """Where the touched meters hung, and since when."""
-        found = await copied_out(self._connection, _FITTINGS, _FITTING)
+        found = await columns_out(self._connection, _FITTINGS, _FITTING)
         if (found["area"] < 0).any():
             await self._connection.execute(_NEW_AREAS)
-            found = await copied_out(self._connection, _FITTINGS, _FITTING)
+            found = await columns_out(self._connection, _FITTINGS, _FITTING)
         return found[np.lexsort((found["from_us"], found["stretch"]))]
 
     async def nowhere(self) -> int:
@@ -291,16 +281,15 @@ class UsageStore:
     async def days(self, meter: Rows, day: Rows) -> tuple[Rows, Rows, Rows]:
         """Area, hours and estimated hours of these days as they stand; area 0 where there is no such row."""
         rows = {"place": np.arange(len(meter)), "meter": meter, "day": day}
-        octets = _DAY_ASKED.octets(rows, len(meter))
-        await copied_in(self._connection, "copy touched_day from stdin (format binary)", octets)
-        found = await copied_out(self._connection, _DAYS, _DAY_STANDS)
+        await copied_in(self._connection, "touched_day", _DAY_ASKED, rows, len(meter))
+        found = await columns_out(self._connection, _DAYS, _DAY_STANDS)
         area = np.zeros(len(meter), np.int32)
         hour_wh = np.full((len(meter), MOST_HOURS), -1, np.int32)
         estimated_wh = np.zeros((len(meter), MOST_HOURS), np.int32)
         area[found["place"]] = found["area"]
         hour_wh[found["place"]] = found["hour_wh"]
         if found["doubtful"].any():
-            doubtful = await copied_out(self._connection, _ESTIMATED, _DAY_ESTIMATED)
+            doubtful = await columns_out(self._connection, _ESTIMATED, _DAY_ESTIMATED)
             estimated_wh[doubtful["place"]] = doubtful["estimated_wh"]
         return area, hour_wh, estimated_wh
 
@@ -318,8 +307,7 @@ class UsageStore:
                 "hour_wh": hour_wh[some],
                 "estimated_wh": estimated_wh[some],
             }
-            octets = _DAY_NEW.octets(rows, int(some.sum()))
-            await copied_in(self._connection, "copy new_day from stdin (format binary)", octets)
+            await copied_in(self._connection, "new_day", _DAY_NEW, rows, int(some.sum()))
             await self._connection.execute(_PUT_DAYS)
 
     async def add_to_areas(
@@ -362,8 +350,7 @@ class UsageStore:
                 "power_w": latest["power_w"],
                 "power_told": latest["told"],
             }
-            octets = _LATEST.octets(rows, len(latest))
-            await copied_in(self._connection, "copy new_latest from stdin (format binary)", octets)
+            await copied_in(self._connection, "new_latest", _LATEST, rows, len(latest))
             await self._connection.execute(_PUT_LATEST)
 
 

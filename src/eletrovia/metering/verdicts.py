@@ -63,9 +63,7 @@ class Verdicts:
         if not 0 < len(note) <= NOTE_MAX:
             raise Invalid("verdict.note_length", longest=NOTE_MAX)
         async with self._store.transaction() as connection:
-            marks = await decide(
-                connection, meter, at, verdict.value, account_id, note, self._clock.now()
-            )
+            marks = await decide(connection, meter, at, verdict.value, account_id, note, self._clock.now())
             if not marks:
                 raise NotFound("mark.unknown", at=at.isoformat())
             for kind, energy_wh, starts_at in marks:
@@ -77,7 +75,9 @@ class Verdicts:
         self._hint()
 
 
-async def work_again(connection: Connection, meter: int, first: datetime, last: datetime, now: datetime) -> None:
+async def work_again(
+    connection: Connection, meter: int, first: datetime, last: datetime, now: datetime
+) -> None:
     """Have a stretch of a meter worked out anew, as if readings had come in it."""
     spans = packed(np.array([meter, meter], np.int32), np.array([epoch_us(first), epoch_us(last)]))
     await connection.execute(
