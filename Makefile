@@ -37,8 +37,9 @@ $(STAMP): lock/requirements.txt pyproject.toml | $(UV)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@echo "· compiling our own Python, so that later starts are quick"
 	@$(BIN)/python -m compileall -q src
-	@echo "· compiling the search to machine code, once"
+	@echo "· compiling the search and the gateways' inner loops to machine code, once"
 	@$(BIN)/python -c 'from eletrovia.planning.search import warm_up; warm_up()'
+	@$(BIN)/python -c 'from eletrovia.metering.gateways.seal import warm_up; warm_up()'
 	@touch $@
 	@echo "· ready: $(BIN)/eletrovia --help"
 

@@ -65,7 +65,9 @@ class Link(Protocol):
 
     @property
     def is_sure(self) -> bool:
-        """Whether what was carried arrives unless the link breaks: then only a new link calls for repeats."""
+        """Whether what was carried arrives unless the link breaks: then only a new one, or a long silence,
+        calls for repeats.
+        """
         ...
 
 
@@ -234,7 +236,7 @@ class Sender:
 
     def _waited_in_vain(self) -> None:
         self._timer = None
-        if not self._link.is_sure:
+        if not self._link.is_sure or self._rest_s >= self._rests.most_s:
             self._repeat(self._rests.repeat)
         self._rest_s = min(2 * self._rest_s, self._rests.most_s)
         self._set_timer()

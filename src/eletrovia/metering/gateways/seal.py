@@ -14,7 +14,12 @@ from eletrovia.metering.gateways.kernel import gathered, key_states, tags
 
 _PLACES: Final = 1 << 20
 
-_ONE_OCTET: Final = (np.zeros(1, np.uint8), np.zeros(1, np.int64), np.ones(1, np.int64))
+
+def warm_up() -> None:
+    """Load the compiled loops, or compile them, so that no datagram waits for that."""
+    octets, start, length = np.zeros(1, np.uint8), np.zeros(1, np.int64), np.ones(1, np.int64)
+    tags(octets, start, length, key_states(np.zeros((1, 32), np.uint8)))
+    gathered(octets, start, 1)
 
 
 class Seals:
@@ -26,8 +31,7 @@ class Seals:
     def __init__(self, keys: DeviceKeys) -> None:
         self._keys = keys
         self._lock = threading.Lock()
-        # Compiled, or loaded, now: later a thread would stand still for it.
-        tags(*_ONE_OCTET, key_states(np.zeros((1, 32), np.uint8)))
+        warm_up()
         # A key's place is its number's last bits: whoever comes later to the same place takes it.
         self._meter = np.zeros(_PLACES, np.int32)
         self._epoch = np.zeros(_PLACES, np.int32)
