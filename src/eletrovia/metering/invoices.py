@@ -161,9 +161,12 @@ class Invoices:
             draft = await self._press.draft(standing, piece, month)
             if draft.held is not None and not despite:
                 raise draft.held
-            written, stale = await self._press.write(
-                {usage_point_id: standing}, {usage_point_id: draft}, starts_on, despite
-            )
+            try:
+                written, stale = await self._press.write(
+                    {usage_point_id: standing}, {usage_point_id: draft}, starts_on, despite
+                )
+            except Conflict:
+                continue  # somebody was quicker: what stands now is read again
             if not stale:
                 return await self._issued(written[0].invoice.id, created=True)
         raise Unavailable("invoice.changes_too_often", usage_point_id=usage_point_id)

@@ -8,15 +8,12 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from eletrovia.base.errors import Conflict, EletroviaError, Invalid
 from eletrovia.metering.contract import pieces
 from eletrovia.metering.draft import Draft
 from eletrovia.metering.press import TRIES, Press
 from eletrovia.metering.standing import Standing, period
-
-_log = structlog.get_logger(__name__)
 
 BATCH: Final = 100
 _AT_ONCE: Final = 4
@@ -132,22 +129,17 @@ class MonthRun:
             plans = {point: standings[point] for point in drafts}
             try:
                 written, stale = await self._press.write(plans, drafts, self._around)
-            except Conflict as conflict:
-                await self._apart(list(drafts), conflict)
-                return
+            except Conflict:
+                if len(drafts) > 1:  # one of them is in the way of all: one by one the others get through
+                    for point in drafts:
+                        await self._issue([point])
+                    return
+                stale_rounds += 1
+                continue
             self._issued += len(written)
             stale_rounds += 1 if stale else 0
             waiting = sorted({*stale, *again})
         self._held += [Held(usage_point_id=point, code="invoice.changes_too_often") for point in waiting]
-
-    async def _apart(self, points: list[str], conflict: Conflict) -> None:
-        """One of them is in the way of all: one by one the others get through."""
-        if len(points) == 1:
-            _log.warning("invoice.held", usage_point_id=points[0], reason=str(conflict))
-            self._held.append(_held(points[0], conflict))
-            return
-        for point in points:
-            await self._issue([point])
 
     async def _todos(self, points: list[str], standings: dict[str, Standing]) -> list[_Todo]:
         limit = asyncio.Semaphore(_AT_ONCE)

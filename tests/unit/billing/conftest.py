@@ -175,3 +175,9 @@ def biller(store: Store) -> Biller:
 def midnight() -> Callable[..., datetime]:
     """``midnight(2026, 9, 5)``: when that day of the utility begins."""
     return _midnight
+
+
+@pytest.fixture
+def biller_on() -> type[Biller]:
+    """Makes more billers: ``biller_on(store)``."""
+    return Biller
