@@ -76,7 +76,6 @@ def run(
 ) -> None:
     """Reads, sends and reports. Raises: Conflict ``readings.none_kept`` when none was taken."""
     clock: Clock = SystemClock()
-    started_s = clock.monotonic()
     work = _Import(start_wh=start_wh, register=register)
     told: list[FileTold] = []
     sheets = [Sheet(path) for path in files]  # all of them looked at before the first is sent
@@ -85,7 +84,7 @@ def run(
             stack.callback(sheet.close)
         to = None if dry_run else stack.enter_context(_destination(terminal, direct=direct))
         advance = stack.enter_context(_progress(terminal, sum(sheet.octets for sheet in sheets), clock))
-        done = 0
+        done, started_s = 0, clock.monotonic()
         for sheet in sheets:
             table = open_table(sheet, wishes, work.starts(to))
             before = work.readings
@@ -102,7 +101,7 @@ def run(
                     troubles=table.troubles.by_code,
                 )
             )
-    seconds = clock.monotonic() - started_s
+        seconds = clock.monotonic() - started_s
     answer = Told(
         files=told,
         total=_meter_told(work.tally.total()),

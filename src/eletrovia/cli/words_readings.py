@@ -69,7 +69,7 @@ READING_WORDS: Final[dict[str, tuple[str, str]]] = {
         "  {count} at times that {zone} skips when clocks go forward. Perhaps the file's clock is never "
         "changed: --zone with an offset, e.g. --zone=-03:00. Differences went into the next register:",
         "  {count} em horários que {zone} pula quando o relógio é adiantado. Talvez o relógio do arquivo "
-        "nunca mude: --zone com a diferença, por exemplo --zone=-03:00. Diferenças entraram no registro seguinte:",
+        "nunca mude: --zone com a diferença, p. ex. --zone=-03:00. Diferenças entraram no registro seguinte:",
     ),
     "readings.line": ("line {line}: {text}", "linha {line}: {text}"),
     "readings.dry_run": ("Nothing was sent.", "Nada foi enviado."),

@@ -16,24 +16,8 @@ _ID: Final = re.compile(METER_ID)
 _REMOVED: Final = STATES["removed"]
 _GRANT: Final = re.compile(r"meter-(\d+)-(\d+)")
 
-_ROOTS: Final = frozenset(
-    [
-        "meters",
-        "trips",
-        "stations",
-        "operators",
-        "cars",
-        "nodes",
-        "alerts",
-        "tele",
-        "stat",
-        "cmnd",
-        "shellies",
-        "homeassistant",
-        "tasmota",
-    ]
-)
-"""First levels of topics that are not a device's own, whatever a meter is called."""
+_OWN_ROOT: Final = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]*[0-9][A-Za-z0-9_-]*|[0-9][A-Za-z0-9_-]*")
+"""Ids that may be the first level of a topic: with a digit, which none of our own topics begins with."""
 
 
 class DeviceLogin:
@@ -63,14 +47,15 @@ class DeviceLogin:
             return None
         row = self._roster.one(key)
         epoch = int(row["epoch"]) if row is not None else 0
-        publish: tuple[str, ...] = (f"meters.{device_id}.reading",)
-        subscribe: tuple[str, ...] = (f"meters.{device_id}.ack", f"meters.{device_id}.command")
-        if device_id not in _ROOTS:
-            # What Tasmota and Shelly say and hear by themselves: a forbidden word would end the connection.
-            publish += tuple(f"{root}.{device_id}.>" for root in ("tele", "stat", "shellies"))
-            publish += (f"{device_id}.>",)
-            subscribe += (f"cmnd.{device_id}.>", f"shellies.{device_id}.>", f"{device_id}.>")
-        return Grant(name=name_at_broker(key, epoch), publish=publish, subscribe=subscribe)
+        # What Tasmota and Shelly say and hear by themselves: a forbidden word would end the connection.
+        publish = [f"meters.{device_id}.reading"]
+        publish += [f"{root}.{device_id}.>" for root in ("tele", "stat", "shellies")]
+        subscribe = [f"meters.{device_id}.ack", f"meters.{device_id}.command"]
+        subscribe += [f"{root}.{device_id}.>" for root in ("cmnd", "shellies")]
+        if _OWN_ROOT.fullmatch(device_id):
+            publish.append(f"{device_id}.>")
+            subscribe.append(f"{device_id}.>")
+        return Grant(name=name_at_broker(key, epoch), publish=tuple(publish), subscribe=tuple(subscribe))
 
     async def still_good(self, name: str) -> bool:
         """Whether a device that the broker knows under this name has the right secret; True for others."""
