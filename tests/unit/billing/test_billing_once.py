@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from eletrovia.store.pool import Store
@@ -24,8 +24,10 @@ lateness = st.dictionaries(st.integers(0, DAYS - 1), st.integers(1, 70), max_siz
 LOST = 1000
 
 
+@example(late=dict.fromkeys(range(10, 51), 65), seed=1)  # settled two bills later
+@example(late={day: 69 - day for day in range(1, 60)}, seed=2)  # all at once
 @given(late=lateness, seed=st.integers(0, 2**32))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_bills_add_up_to_the_registers_whatever_comes_late(
     new_database: Any, biller_on: Any, midnight: Any, late: dict[int, int], seed: int
 ) -> None:
