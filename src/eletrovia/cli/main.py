@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from eletrovia.cli import (
+    alerts,
     classroom,
     config,
     customers,
@@ -77,6 +78,7 @@ app.command(rich_help_panel=_CITY)(meter.meter)
 app.add_typer(simulate.app, rich_help_panel=_CITY)
 app.command(rich_help_panel=_ASK)(trip.trip)
 app.command(rich_help_panel=_ASK)(trips.trips)
+app.command(rich_help_panel=_ASK)(alerts.alerts)
 app.add_typer(stations.app, rich_help_panel=_ASK)
 app.add_typer(meters.app, rich_help_panel=_ASK)
 app.add_typer(customers.app, rich_help_panel=_ASK)
