@@ -85,6 +85,11 @@ def _rows(job: Job, slot: int, first: int, last: int) -> bytes:
     return msgspec.json.encode([[id_, at_s, wh] for id_, wh in zip(job.ids[first:last], told, strict=True)])
 
 
+def _first(job: Job) -> int:
+    """Frames of a later job have higher numbers."""
+    return job.starts_s // SLOT_S * 100_000
+
+
 # -- TCP -----------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +103,7 @@ async def _tcp(job: Job) -> Done:
                 frame.readings_frame(
                     key,
                     sender=box,
-                    sequence=number,
+                    sequence=_first(job) + number,
                     backlog=min(number - 1, job.window),
                     records=_records(job, *batch),
                 )
@@ -122,7 +127,7 @@ async def _tcp_line(job: Job, frames: list[bytes]) -> None:
         magic, _, kind, _, sequence, refused = struct.unpack_from(">2sBBIQI", head)
         if magic != frame.MAGIC or kind != frame.ACKNOWLEDGEMENT or refused:
             raise RuntimeError(f"not the answer that was hoped for: {head!r}")
-        settled = sequence
+        settled = sequence - _first(job)
     writer.close()
 
 
@@ -139,7 +144,7 @@ async def _udp(job: Job) -> Done:
                 frame.readings_frame(
                     keys.of(meter, 0),
                     sender=meter,
-                    sequence=slot + 1,
+                    sequence=_first(job) + slot,
                     backlog=0,
                     records=_records(job, slot, place, place + 1),
                 )
@@ -196,7 +201,7 @@ async def _http_line(job: Job, requests: list[bytes]) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
         body = await reader.readexactly(length)
-        if not head.startswith(b"HTTP/1.1 200") or b"refused" in body[:-200]:
+        if not head.startswith(b"HTTP/1.1 200") or b'"refused":0,' not in body[:200]:
             raise RuntimeError(f"not the answer that was hoped for: {(head + body)[:400]!r}")
     writer.close()
 
@@ -251,7 +256,7 @@ async def _mqtt_line(job: Job, box_id: str, secret: str, messages: list[bytes]) 
         kind, content = await _heard(reader)
         if kind >> 4 != 3:
             continue
-        if b'"error"' in content or b'"why"' in content:
+        if b'"settled":' not in content or b'"why"' in content:
             raise RuntimeError(f"not the answer that was hoped for: {content[:300]!r}")
         settled += 1
     writer.close()

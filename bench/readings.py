@@ -180,6 +180,7 @@ async def _ways(
     rates: dict[str, list[float]] = {name: [] for name, *_ in _WAYS}
     worked: dict[str, list[float]] = {name: [] for name, *_ in _WAYS}
     raws: list[float] = []
+    await load.ask(utility.job("tcp", 1, batch=500), Done)  # makes the month's partition
     for _ in range(rounds):
         raws.append(await utility.raw(slots))
         say(f"raw staged COPY + merge: {raws[-1]:,.0f} rows/s")
