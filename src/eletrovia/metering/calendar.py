@@ -23,6 +23,7 @@ def is_working_day(calendar: Calendar, day: date) -> bool:
     return day.weekday() not in calendar.rest_days and day not in holidays_of(calendar, day.year)
 
 
+@lru_cache(maxsize=1024)
 def holidays_of(calendar: Calendar, year: int) -> frozenset[date]:
     """The year's days that count as holidays, whatever their weekday."""
     public, others = _observed(calendar.country, year)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from eletrovia.base.errors import Invalid
 from eletrovia.metering.bill import Terms
 from eletrovia.metering.tariff import (
     Calendar,
+    Dated,
     DayPlan,
     DiscountRule,
     FlagValue,
@@ -25,8 +27,6 @@ from eletrovia.metering.tariff import (
     band_of,
     holding,
 )
-
-_DAY = timedelta(days=1)
 
 
 class Levy(Struct, frozen=True, kw_only=True):
@@ -82,9 +82,8 @@ def runs_of(terms: Terms, book: TariffBook, starts_on: date, ends_on: date) -> l
         raise Invalid("bill.period_empty", starts_on=str(starts_on), ends_on=str(ends_on))
     tariff = book.tariff_for(terms.tariff_id, low_income=terms.low_income)
     runs: list[Run] = []
-    for n in range((ends_on - starts_on).days):
-        day = starts_on + timedelta(days=n)
-        run = _day(tariff, book, day)
+    for first, after in pairwise((*_changes(tariff, book, starts_on, ends_on), ends_on)):
+        run = _from(tariff, book, first, after)
         last = runs[-1] if runs else None
         if last is not None and _same(last, run):
             runs[-1] = replace(last, ends_on=run.ends_on)
@@ -93,7 +92,26 @@ def runs_of(terms: Terms, book: TariffBook, starts_on: date, ends_on: date) -> l
     return runs
 
 
-def _day(tariff: Tariff, book: TariffBook, day: date) -> Run:
+def _changes(tariff: Tariff, book: TariffBook, starts_on: date, ends_on: date) -> list[date]:
+    """The first day, and each later one on which an entry begins or ends: nothing changes in between."""
+    entries: list[Dated] = [
+        *tariff.prices,
+        *(rate for name in tariff.taxes for rate in book.taxes[name].rates),
+    ]
+    if tariff.flags is not None:
+        entries += (*book.flags[tariff.flags].held, *book.flags[tariff.flags].values)
+    if tariff.discount is not None:
+        entries += book.discounts[tariff.discount].rules
+    if tariff.minimum is not None:
+        entries += book.minimums[tariff.minimum].kwh
+    if tariff.hours is not None:
+        entries += book.hours[tariff.hours].plans
+    days = {entry.starts_on for entry in entries} | {entry.ends_on for entry in entries if entry.ends_on}
+    return [starts_on, *sorted(day for day in days if starts_on < day < ends_on)]
+
+
+def _from(tariff: Tariff, book: TariffBook, day: date, after: date) -> Run:
+    """The records that hold on ``day``, and until ``after``."""
     price = holding(tariff.prices, day, what="tariff", name=tariff.id)
     sources = [price.source]
     flag = None
@@ -122,7 +140,7 @@ def _day(tariff: Tariff, book: TariffBook, day: date) -> Run:
         sources += [plan.source, calendar.source]
     return Run(
         starts_on=day,
-        ends_on=day + _DAY,
+        ends_on=after,
         tariff=tariff,
         price=price,
         flag=flag,
