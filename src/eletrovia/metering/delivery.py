@@ -28,7 +28,8 @@ MOST_FAILING: Final = 64
 """To receivers that failed last time."""
 _LOOK_S: Final = 2.0  # others write news, too
 _FIRST_REST_S: Final = 5.0
-_LONGEST_REST_S: Final = 3600.0
+_LONGEST_REST_S: Final = {Channel.WEBHOOK: 3600.0, Channel.EMAIL: 60.0, Channel.MQTT: 60.0}
+"""A mail server or a broker is everybody's: its return is not waited for longer."""
 GIVE_UP_AFTER: Final = timedelta(hours=24)
 
 
@@ -54,8 +55,8 @@ class Courier:
     """Delivers what the outbox holds; several processes may, each row is one's at a time.
 
     A process that dies between telling and writing it down tells once more: the next takes its rows when the
-    lease is over. A receiver that fails rests longer and longer, with all that waits for it, and is given up
-    after a day; others never wait for it.
+    lease is over. A receiver that fails is left alone longer and longer, with all that waits for it; what did
+    not arrive within a day is given up. Others never wait for it.
     """
 
     def __init__(
@@ -160,12 +161,12 @@ class Courier:
 
     async def _failed(self, delivery: Delivery, failure: Undelivered) -> None:
         now = self._clock.now()
-        rest_s = min(self._first_rest_s * 3 ** min(delivery.tries - 1, 20), _LONGEST_REST_S)
+        longest_s = _LONGEST_REST_S[delivery.channel]
+        rest_s = min(self._first_rest_s * 3 ** min(delivery.tries - 1, 20), longest_s)
         if failure.for_good or now + timedelta(seconds=rest_s) > delivery.first_at + self._give_up_after:
-            self.counts["given_up"] += 1
             await self._store.give_up(delivery.id, failure.problem, now)
+            self.counts["given_up"] += 1
             return
+        until = now + timedelta(seconds=rest_s)
+        await self._store.rest(delivery.id, until, failure.problem, lane_down=failure.all_of_them)
         self.counts["failed"] += 1
-        await self._store.rest(
-            delivery, now + timedelta(seconds=rest_s), failure.problem, whole_lane=failure.all_of_them
-        )

@@ -20,13 +20,19 @@ _SUPERSEDE: Final = """
 delete from alert_delivery d using alert_news n
 where n.id = d.news_id and n.alert_id = %s and n.id < %s and d.tries = 0
 """
-# Of each lane only so many, or one slow receiver with a long queue would have every hand.
+# Of each lane only so many, or one slow receiver with a long queue would have every hand. While a lane is
+# down, the one that found it so is tried again when its rest is over, and nothing else.
 _CLAIM: Final = """
 with due as (
     select d.id, row_number() over (partition by d.lane order by d.due_at, d.id) as nth
     from alert_delivery d left join alert_webhook w on w.id = d.webhook_id
     where d.sent_at is null and d.given_up_at is null and d.due_at <= %(now)s
       and d.lane <> all (%(busy)b::text[]) and (w.failing_since is not null) = %(failing)s
+      and not exists (
+          select from alert_delivery x
+          where x.lane = d.lane and x.lane_down and x.due_at > %(now)s
+            and x.sent_at is null and x.given_up_at is null
+      )
 ),
 mine as (
     select d.id from alert_delivery d join due using (id)
@@ -48,12 +54,8 @@ join alert a on a.id = n.alert_id
 left join customer c on c.id = d.customer_id
 """
 _SENT: Final = "update alert_delivery set sent_at = %s, problem = null where id = %s and sent_at is null"
-# The whole lane waits with the one that failed: the next try of any of them tells how its receiver is.
 _REST: Final = """
-update alert_delivery set due_at = case when id = %(id)s then %(until)s else greatest(due_at, %(until)s) end,
-                          problem = case when id = %(id)s then %(problem)s else problem end
-where sent_at is null and given_up_at is null
-  and (id = %(id)s or %(whole)s and lane = %(lane)s and due_at < %(until)s)
+update alert_delivery set due_at = %s, problem = %s, lane_down = %s where id = %s and sent_at is null
 """
 _GIVE_UP: Final = """
 update alert_delivery set given_up_at = %s, problem = %s where id = %s and sent_at is null
@@ -149,19 +151,10 @@ class DeliveryStore:
         async with self._store.connection() as connection:
             await connection.execute(_SENT, (now, delivery_id))
 
-    async def rest(self, delivery: Delivery, until: datetime, problem: str, *, whole_lane: bool) -> None:
-        """Try again at ``until``; with ``whole_lane`` whatever waits for the same receiver, too."""
+    async def rest(self, delivery_id: int, until: datetime, problem: str, *, lane_down: bool) -> None:
+        """Try again at ``until``; with ``lane_down`` whatever is for the same receiver waits for that try."""
         async with self._store.connection() as connection:
-            await connection.execute(
-                _REST,
-                {
-                    "until": until,
-                    "id": delivery.id,
-                    "lane": delivery.lane,
-                    "problem": problem,
-                    "whole": whole_lane,
-                },
-            )
+            await connection.execute(_REST, (until, problem, lane_down, delivery_id))
 
     async def give_up(self, delivery_id: int, problem: str, now: datetime) -> None:
         async with self._store.connection() as connection:

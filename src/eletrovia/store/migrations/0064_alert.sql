@@ -85,6 +85,7 @@ CREATE TABLE alert_delivery (
     due_at      timestamptz NOT NULL,  -- while it is being delivered: when others may think that we are dead
     first_at    timestamptz,           -- when it was first tried
     tries       integer     NOT NULL DEFAULT 0,
+    lane_down   boolean     NOT NULL DEFAULT false,  -- its receiver took nothing at all: the lane waits for its next try
     sent_at     timestamptz,
     given_up_at timestamptz,
     problem     text,
@@ -94,7 +95,8 @@ CREATE TABLE alert_delivery (
 );
 
 CREATE INDEX alert_delivery_due_idx ON alert_delivery (due_at, lane) WHERE sent_at IS NULL AND given_up_at IS NULL;
-CREATE INDEX alert_delivery_lane_idx ON alert_delivery (lane) WHERE sent_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX alert_delivery_down_idx ON alert_delivery (lane, due_at)
+    WHERE sent_at IS NULL AND given_up_at IS NULL AND lane_down;
 
 -- How far a round over all usage points or meters has come; processes take its pieces in turn.
 CREATE TABLE alert_round (
