@@ -125,6 +125,10 @@ BILL: Final[dict[str, tuple[str, str]]] = {
         "Readings give nothing back on invoice {number}.",
         "As leituras não devolvem nada da fatura {number}.",
     ),
+    "credit_note.with_next_invoice": (
+        "Later invoices charged for the days of {number} too: the next one gives it back by itself.",
+        "Faturas posteriores também cobraram os dias de {number}: a próxima devolve sozinha.",
+    ),
     "credit_note.amount_from_readings": (
         "For that reason the amount follows from the readings: leave it out.",
         "Por esse motivo o valor decorre das leituras: não o informe.",

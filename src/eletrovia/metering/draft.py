@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from eletrovia.base.clock import at_epoch_s
 from eletrovia.base.errors import Conflict, EletroviaError
@@ -47,8 +48,17 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     bill: Bill
     energy_wh: int
     amount: Decimal
-    taxes: tuple[TaxShare, ...]
     measured: bytes
+
+    def taxes_in(self, amount: Decimal) -> tuple[TaxShare, ...]:
+        """The taxes inside a part of the difference: of the whole bill's, as much as it is of the bill."""
+        if not self.bill.total:
+            return ()
+        share = amount / self.bill.total
+        return tuple(
+            replace(tax, base=cents(tax.base * share), amount=cents(tax.amount * share))
+            for tax in self.bill.taxes
+        )
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +134,6 @@ class Drafts:
             bill=bill,
             energy_wh=bill.energy_wh - earlier.energy_wh,
             amount=amount,
-            taxes=_share_of(bill, amount),
             measured=packed(counted.stretches),
         )
 
@@ -228,17 +237,6 @@ def _unread_since(standing: Standing, silence: Silence | None, ends_at: datetime
         return None
     last_at = silence.last_at or fitted.from_at
     return last_at if last_at < ends_at - timedelta(seconds=2 * fitted.interval_s) else None
-
-
-def _share_of(bill: Bill, amount: Decimal) -> tuple[TaxShare, ...]:
-    """The taxes inside a difference: of the whole bill's, as much as it is of the whole bill."""
-    if not bill.total or not amount:
-        return ()
-    share = amount / bill.total
-    return tuple(
-        msgspec.structs.replace(tax, base=cents(tax.base * share), amount=cents(tax.amount * share))
-        for tax in bill.taxes
-    )
 
 
 def _add(sums: dict[date, tuple[int, int]], month: date, energy_wh: int, days: int) -> None:

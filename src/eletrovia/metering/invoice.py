@@ -133,7 +133,11 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreditNote(msgspec.Struct, frozen=True, kw_only=True):
-    """Money given back on an invoice, which stays as it is."""
+    """Money given back on an invoice, which stays as it is.
+
+    Shape:  for ``readings`` it is about the period ``[starts_on, ends_on)``, which the invoice may have
+            charged in a line of an earlier period.
+    """
 
     id: str
     number: str
@@ -142,6 +146,8 @@ class CreditNote(msgspec.Struct, frozen=True, kw_only=True):
     invoice_id: str
     invoice_number: str
     reason: Reason
+    starts_on: date | None = None
+    ends_on: date | None = None
     energy_wh: int = 0
     amount: Decimal
     currency: str

@@ -15,6 +15,7 @@ from eletrovia.base.ids import Ids
 from eletrovia.base.money import cents
 from eletrovia.metering.bill import Bill
 from eletrovia.metering.contract import Contract, Days, Piece, contract_on
+from eletrovia.metering.creditshare import CreditShare, shares_of
 from eletrovia.metering.draft import Difference, told_of
 from eletrovia.metering.invoice import (
     Account,
@@ -29,7 +30,7 @@ from eletrovia.metering.invoice import (
 )
 from eletrovia.metering.invoicestore import Settled, read_invoice
 from eletrovia.metering.monthrun import BATCH, MonthReport, MonthRun, Progress
-from eletrovia.metering.pen import About, credited, rows_of, settled_by, taxes_back
+from eletrovia.metering.pen import About, mine_of, rows_of, settled_by
 from eletrovia.metering.press import TRIES, Press, one_piece
 from eletrovia.metering.prices import Prices
 from eletrovia.metering.standing import Earlier, Standing, month_holding
@@ -284,35 +285,24 @@ class Invoices:
             id=invoice.id, number=invoice.number, currency=invoice.bill.currency, customer=invoice.customer
         )
         note = _tidy(note)
-        found: Difference | None = None
+        share: CreditShare | None = None
         if reason == "readings":
             if amount is not None:
                 raise Invalid("credit_note.amount_from_readings")
-            standing = await self._rows.standing_note(invoice.id, request_id)
-            if standing is not None:
-                return standing
-            _, _, found = await self._difference(invoice)
-            amount = credited(found) if found is not None else Decimal(0)
-            if found is None or not amount:
-                raise Conflict("credit_note.nothing_to_give", number=invoice.number)
+            there = await self._rows.standing_note(invoice.id, request_id)
+            if there is not None:
+                return there
+            share = await self._share(invoice)
         elif amount is None or amount <= 0 or amount != cents(amount):
             raise Invalid("credit_note.amount_wrong", amount=None if amount is None else str(amount))
-        back = amount
 
         def make(number: int) -> CreditNote:
-            return self._press.pen.note(
-                about,
-                number,
-                back,
-                reason,
-                energy_wh=found.energy_wh if found is not None else 0,
-                taxes=taxes_back(found) if found is not None else (),
-                note=note,
-                by=by,
-            )
+            if share is not None:
+                return self._press.pen.readings_note(about, number, share, note=note, by=by)
+            return self._press.pen.note(about, number, amount or Decimal(0), reason, note=note, by=by)
 
         def settle(made: CreditNote) -> Settled | None:
-            return None if found is None else settled_by(found, made)
+            return None if share is None else settled_by(share.difference, made)
 
         return await self._rows.credit(invoice, request_id, make, settle, self._press.pen.today.year)
 
@@ -360,6 +350,17 @@ class Invoices:
             earlier,
             await self._press.drafts.difference(standing, earlier, await self._press.heard()),
         )
+
+    async def _share(self, invoice: Invoice) -> CreditShare:
+        """What readings give back on an invoice by now, when it is this very one that charged it all."""
+        standing, _, found = await self._difference(invoice)
+        mine = mine_of(standing, invoice.customer.customer_id)
+        shares = shares_of([found], mine) if found is not None else []
+        if not shares:
+            raise Conflict("credit_note.nothing_to_give", number=invoice.number)
+        if len(shares) > 1 or shares[0].on.id != invoice.id:
+            raise Conflict("credit_note.with_next_invoice", number=invoice.number)
+        return shares[0]
 
     async def _issued(self, invoice_id: str, *, created: bool) -> Issued:
         document, digest = await self.document(invoice_id)

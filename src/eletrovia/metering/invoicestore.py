@@ -317,7 +317,7 @@ async def _write(connection: Connection, written: Written) -> None:
         raise Conflict("invoice.period_billed", usage_point_id=invoice.usage_point_id)
     for settled in written.settled:
         if settled.note is not None:
-            await _write_note(connection, settled.note, f"invoice:{invoice.id}")
+            await _write_note(connection, settled.note, f"{invoice.id}:{settled.invoice_id}")
             await _settle(connection, settled, None, settled.note.id, invoice.issued_at)
         else:
             await _settle(connection, settled, invoice.id, None, invoice.issued_at)

@@ -14,6 +14,8 @@ import msgspec
 from eletrovia.base.clock import Clock
 from eletrovia.base.ids import Ids
 from eletrovia.metering.bill import TaxShare
+from eletrovia.metering.contract import Days
+from eletrovia.metering.creditshare import CreditShare, shares_of
 from eletrovia.metering.draft import Difference, Draft, told_of
 from eletrovia.metering.invoice import (
     Billed,
@@ -29,7 +31,7 @@ from eletrovia.metering.invoice import (
 from eletrovia.metering.invoicestore import Settled, Written
 from eletrovia.metering.metered import packed
 from eletrovia.metering.pix import CITY_MAX, NAME_MAX, PixCode, plain
-from eletrovia.metering.standing import Standing
+from eletrovia.metering.standing import Earlier, Standing
 
 _SIGNS: Final = re.compile(r"[^A-Za-z0-9]")
 _TXID_MAX: Final = 25
@@ -114,10 +116,11 @@ class Pen:
         *,
         energy_wh: int = 0,
         taxes: tuple[TaxShare, ...] = (),
+        days: Days | None = None,
         note: str = "",
         by: str = "",
     ) -> CreditNote:
-        """A credit note. ``taxes`` are those inside ``amount``."""
+        """A credit note. ``taxes`` are those inside ``amount``; ``days`` those that it is about."""
         return CreditNote(
             id=self._ids.new("crn"),
             number=f"C{self.today.year}-{number:06}",
@@ -128,6 +131,8 @@ class Pen:
             reason=reason,
             energy_wh=energy_wh,
             amount=amount,
+            starts_on=days.starts_on if days is not None else None,
+            ends_on=days.ends_on if days is not None else None,
             currency=about.currency,
             taxes=taxes,
             note=note,
@@ -135,24 +140,40 @@ class Pen:
             issued_by=by,
         )
 
+    def readings_note(
+        self, about: About, number: int, share: CreditShare, place: int = 0, *, note: str = "", by: str = ""
+    ) -> CreditNote:
+        """A credit note because of readings; the first one of a difference tells its energy."""
+        return self.note(
+            about,
+            number,
+            share.amount,
+            "readings",
+            energy_wh=0 if place else share.difference.energy_wh,
+            taxes=share.difference.taxes_in(share.amount),
+            days=share.difference.earlier.days,
+            note=note,
+            by=by,
+        )
+
     def _settle(
         self, draft: Draft, standing: Standing, customer: Billed, notes: Iterator[int]
     ) -> tuple[list[Settled], list[SetOff]]:
         """How each difference is made good, and the customer's money on earlier invoices after that."""
-        mine = [one for one in standing.earlier if one.customer_id == customer.customer_id]
+        mine = mine_of(standing, customer.customer_id)
         money = {one.id: -one.open for one in mine}
         settled: list[Settled] = []
+        shares = shares_of(draft.differences, mine)
         for one in draft.differences:
-            earlier, note = one.earlier, None
-            if back := credited(one):
+            own = [share for share in shares if share.difference is one]
+            for place, share in enumerate(own):
                 about = About(
-                    id=earlier.id, number=earlier.number, currency=one.bill.currency, customer=customer
+                    id=share.on.id, number=share.on.number, currency=one.bill.currency, customer=customer
                 )
-                note = self.note(
-                    about, next(notes), back, "readings", energy_wh=one.energy_wh, taxes=taxes_back(one)
-                )
-                money[earlier.id] += back
-            settled.append(settled_by(one, note))
+                settled.append(settled_by(one, self.readings_note(about, next(notes), share, place), place))
+                money[share.on.id] += share.amount
+            if not own:
+                settled.append(settled_by(one))
         favour = [
             SetOff(invoice_id=one.id, number=one.number, amount=money[one.id])
             for one in mine
@@ -194,31 +215,21 @@ class Pen:
         ).encode()
 
 
-def credited(one: Difference) -> Decimal:
-    """What a difference gives back: never more than is left of its invoice."""
-    return min(-one.amount, one.earlier.room) if one.amount < 0 else Decimal(0)
+def mine_of(standing: Standing, customer_id: str) -> list[Earlier]:
+    """A customer's own invoices at a usage point."""
+    return [one for one in standing.earlier if one.customer_id == customer_id]
 
 
-def taxes_back(one: Difference) -> tuple[TaxShare, ...]:
-    """The taxes inside what a difference gives back."""
-    return tuple(msgspec.structs.replace(tax, base=-tax.base, amount=-tax.amount) for tax in one.taxes)
-
-
-def settled_by(one: Difference, note: CreditNote | None) -> Settled:
+def settled_by(one: Difference, note: CreditNote | None = None, place: int = 0) -> Settled:
     """That a difference is made good: by a credit note, or by the invoice it is written with."""
     return Settled(
         invoice_id=one.earlier.id,
-        sequence=one.earlier.settled,
-        energy_wh=one.energy_wh,
+        sequence=one.earlier.settled + place,
+        energy_wh=0 if place else one.energy_wh,
         amount=-note.amount if note is not None else max(one.amount, Decimal(0)),
         measured=one.measured,
         note=note,
     )
-
-
-def notes_of(draft: Draft) -> int:
-    """How many credit notes its differences need."""
-    return sum(1 for one in draft.differences if credited(one))
 
 
 def rows_of(draft: Draft) -> tuple[RegisterRow, ...]:
@@ -249,7 +260,7 @@ def _late(one: Difference) -> LateUse:
         ends_on=one.earlier.days.ends_on,
         energy_wh=one.energy_wh,
         amount=one.amount,
-        taxes=one.taxes,
+        taxes=one.taxes_in(one.amount),
     )
 
 

@@ -10,10 +10,11 @@ from eletrovia.base.clock import Clock
 from eletrovia.base.errors import Conflict, NotFound
 from eletrovia.base.ids import Ids
 from eletrovia.metering.contract import Days, Piece, pieces
+from eletrovia.metering.creditshare import shares_of
 from eletrovia.metering.draft import Draft, Drafts, Heard, last_fitted
 from eletrovia.metering.invoice import Issuer
 from eletrovia.metering.invoicestore import InvoiceStore, Numbers, Written
-from eletrovia.metering.pen import Pen, notes_of
+from eletrovia.metering.pen import Pen, mine_of
 from eletrovia.metering.prices import Prices
 from eletrovia.metering.standing import Silence, Standing
 from eletrovia.metering.standingstore import StandingStore
@@ -61,7 +62,7 @@ class Press:
         ``around`` is the day that ``plans`` was read for.
         """
         customers = await self.stands.customers({draft.piece.customer_id for draft in drafts.values()})
-        notes = sum(map(notes_of, drafts.values()))
+        notes = sum(_notes(draft, plans[point]) for point, draft in drafts.items())
         written: list[Written] = []
         places = {point: place for place, point in enumerate(sorted(drafts))}
         note_numbers: Iterator[int] = iter(())
@@ -97,3 +98,8 @@ def one_piece(standing: Standing, days: Days) -> Piece:
     first = found[0].days
     on = first.ends_on if first.starts_on == days.starts_on else first.starts_on
     raise Conflict("invoice.changes_inside", usage_point_id=point, on=on.isoformat())
+
+
+def _notes(draft: Draft, standing: Standing) -> int:
+    """How many credit notes its differences need."""
+    return len(shares_of(draft.differences, mine_of(standing, draft.piece.customer_id)))

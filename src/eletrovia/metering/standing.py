@@ -22,6 +22,7 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
             lines and corrections; ``room`` what may still be credited; ``open`` below nothing is the
             customer's money. ``measured`` is what is known of the period, packed (``metered.packed``);
             empty for those that are too old to be settled, and for customers who were erased.
+            ``carried_by`` are later invoices with lines about this period, the last one first.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     open: Decimal
     settled: int
     measured: bytes
+    carried_by: tuple[str, ...] = ()
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

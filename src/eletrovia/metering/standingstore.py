@@ -39,14 +39,16 @@ select i.usage_point_id, i.id, i.number, i.customer_id, i.starts_on, i.ends_on, 
        i.total - carried.amount + s.amount - c.corrected,
        i.total - c.credited,
        i.total - c.credited - p.paid,
-       s.count,
+       s.count, s.carried_by,
        case when i.starts_on >= %s and who.erased_at is null
             then coalesce(known.measured, i.measured) else ''::bytea end
 from invoice i
 join customer who on who.id = i.customer_id
 cross join lateral (
     select coalesce(sum(energy_wh), 0)::bigint as energy_wh, coalesce(sum(amount), 0) as amount,
-           count(*)::int as count
+           count(*)::int as count,
+           coalesce(array_agg(by_invoice_id order by sequence desc) filter (where by_invoice_id is not null),
+                    '{}') as carried_by
     from settlement where invoice_id = i.id
 ) s
 cross join lateral (
@@ -250,5 +252,6 @@ def _earlier(row: Sequence[Any]) -> Earlier:
         room=row[9],
         open=row[10],
         settled=row[11],
-        measured=bytes(row[12]),
+        carried_by=tuple(row[12]),
+        measured=bytes(row[13]),
     )
