@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from bench import holds, plans, readings, startup, trips
+from bench import day, holds, plans, readings, startup, trips
 from bench.report import Figure, Report, machine, share_at
 
 
@@ -34,6 +34,7 @@ PARTS: Final[dict[str, Measure]] = {
     "trips": trips.measure,
     "plans": plans.measure,
     "readings": readings.measure,
+    "day": day.measure,
 }
 
 
