@@ -89,7 +89,7 @@ def test_the_verbs_of_the_plan_are_there() -> None:
     assert verbs == {
         *("serve", "demo", "classroom", "trip", "trips", "stations"),
         *("operators", "places", "vehicles", "roads", "config", "doctor"),
-        *("gateway", "meters", "customer"),
+        *("gateway", "meters", "customer", "tariffs"),
     }
 
 
