@@ -329,13 +329,7 @@ class MeterRoom:
 @pytest.fixture(scope="package")
 def meter_room() -> Iterator[MeterRoom]:
     """The classroom's meters, on ports of the machine's choice."""
-    ports: dict[str, int] = {}
-    with contextlib.ExitStack() as held:
-        kinds = {"tcp": socket.SOCK_STREAM, "http": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-        for name, kind in kinds.items():
-            one = held.enter_context(socket.socket(socket.AF_INET, kind))
-            one.bind(("127.0.0.1", 0))
-            ports[f"meter_{name}"] = one.getsockname()[1]
+    ports = {f"meter_{name}": port for name, port in zip(("tcp", "http", "udp"), count(free_ports(3)))}
     with tempfile.TemporaryDirectory(prefix="eletrovia-meters-") as folder:
         flags = [part for name, port in ports.items() for part in ("--set", f"classroom.{name}={port}")]
         process = subprocess.Popen(

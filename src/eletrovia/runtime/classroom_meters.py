@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import secrets
 import signal
-from collections.abc import AsyncIterator
-from typing import Any, Final
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from eletrovia.base.clock import SystemClock
+from eletrovia.base.errors import Conflict
 from eletrovia.classroom.meter_desk import MeterDesk
 from eletrovia.classroom.meter_numbers import MeterNumbers
 from eletrovia.classroom.meter_rest import meter_app
@@ -36,7 +38,10 @@ from eletrovia.store.pool import Store
 
 _log = structlog.get_logger(__name__)
 
+Opened = TypeVar("Opened")
+
 _TELL_S: Final = 10.0
+_LONGEST_REST_S: Final = 8.0
 _LIMITS: Final = Limits(
     # Students' clocks stand where they stand; years ahead are a mistake.
     future_s=10 * 366 * 86_400.0,
@@ -78,8 +83,9 @@ async def meters_open(config: Config, *, bind: str) -> AsyncIterator[None]:
     """All three ports open and answering while the block runs."""
     clock, ports = SystemClock(), config.classroom
     async with contextlib.AsyncExitStack() as stack:
-        http, tcp = listen(bind, ports.meter_http), listen(bind, ports.meter_tcp)
+        http = await _opened_soon(lambda: _listening(bind, ports.meter_http))
         stack.callback(http.close)
+        tcp = await _opened_soon(lambda: _listening(bind, ports.meter_tcp))
         stack.callback(tcp.close)
         postgres = await EmbeddedPostgres.start(config.data.path / METERS_FOLDER / "postgresql")
         stack.push_async_callback(postgres.stop)
@@ -92,14 +98,13 @@ async def meters_open(config: Config, *, bind: str) -> AsyncIterator[None]:
         stack.push_async_callback(intake.close)
         history = History(store)
         over_udp, over_tcp = Tally("udp"), Tally("tcp")
-        gateway = await UdpGateway.open(
-            bind,
-            ports.meter_udp,
-            intake=intake,
-            # Nobody has a key here: this port is for those who sign nothing.
-            seals=Seals(DeviceKeys(secrets.token_bytes(32))),
-            clock=clock,
-            dialects={FIRST_OCTET: MetersOverUdp(over_udp)},
+        # Nobody has a key here: this port is for those who sign nothing.
+        seals = Seals(DeviceKeys(secrets.token_bytes(32)))
+        dialects = {FIRST_OCTET: MetersOverUdp(over_udp)}
+        gateway = await _opened_soon(
+            lambda: UdpGateway.open(
+                bind, ports.meter_udp, intake=intake, seals=seals, clock=clock, dialects=dialects
+            )
         )
         stack.push_async_callback(gateway.close)
         meters = MetersOverTcp(MeterDesk(intake, history, MeterNumbers(store), over_tcp))
@@ -122,6 +127,27 @@ async def meters_open(config: Config, *, bind: str) -> AsyncIterator[None]:
         finally:
             server.should_exit = True
             await serving
+
+
+async def _listening(host: str, port: int) -> socket.socket:
+    return listen(host, port)
+
+
+async def _opened_soon(open_port: Callable[[], Awaitable[Opened]]) -> Opened:
+    """A port, opened as soon as it is free. Raises: Conflict when it stays taken.
+
+    While a server that died was away, somebody's outgoing connection may have been given one of its ports:
+    two of the course's are among those that systems give away.
+    """
+    rest_s = 0.1
+    while True:
+        try:
+            return await open_port()
+        except Conflict:
+            if rest_s > _LONGEST_REST_S:
+                raise
+        await asyncio.sleep(rest_s)
+        rest_s *= 2
 
 
 async def _tell(gateway: UdpGateway, *tallies: Tally) -> None:

@@ -60,14 +60,14 @@ class SimulatedClock:
     """Runs ``speed`` times as fast from ``start`` on, until it has caught up with the real one."""
 
     def __init__(self, clock: Clock, start: datetime, speed: float) -> None:
+        self.start_s = start.timestamp()
         self._clock = clock
-        self._start_s = start.timestamp()
         self._speed = speed
         self._began_s = clock.monotonic()
 
     def now_s(self) -> float:
         """Seconds since 1970."""
-        fast_s = self._start_s + (self._clock.monotonic() - self._began_s) * self._speed
+        fast_s = self.start_s + (self._clock.monotonic() - self._began_s) * self._speed
         return min(fast_s, self._clock.now().timestamp())
 
     def real_s(self, until_s: float) -> float:
@@ -109,7 +109,7 @@ class Street:
 
     async def run(self, rounds: float = math.inf) -> None:
         """Interval by interval until cancelled, or for so many."""
-        at_s = math.ceil(self._clock.now_s() / self._interval_s) * self._interval_s
+        at_s = math.ceil(self._clock.start_s / self._interval_s) * self._interval_s
         while self.count.rounds < rounds:
             while (wait_s := self._clock.real_s(at_s)) > 0:
                 await asyncio.sleep(min(wait_s, 60.0))
