@@ -20,7 +20,7 @@ from eletrovia.api.routes.meters import meters
 from eletrovia.api.routes.readings import meter_readings, readings
 from eletrovia.api.routes.tariffs import home_tariffs
 from eletrovia.base.clock import Clock
-from eletrovia.base.errors import Invalid
+from eletrovia.base.errors import EletroviaError, Invalid
 from eletrovia.base.ids import Ids
 from eletrovia.bus.bus import Bus
 from eletrovia.charging.location import plain
@@ -32,7 +32,7 @@ from eletrovia.metering.gateways.broker import BrokerGateway
 from eletrovia.metering.gateways.login import DeviceLogin
 from eletrovia.metering.gateways.mqtt import MqttGateway, Sorter
 from eletrovia.metering.hours import hours_of
-from eletrovia.metering.intake import Intake, Limits
+from eletrovia.metering.intake import Intake, Limits, Observer
 from eletrovia.metering.invoice import Issuer
 from eletrovia.metering.invoices import Invoices
 from eletrovia.metering.meters import Meters
@@ -40,11 +40,12 @@ from eletrovia.metering.paper import Paper
 from eletrovia.metering.pricedahead import PricedAhead
 from eletrovia.metering.prices import Prices
 from eletrovia.metering.privacy import Privacy
+from eletrovia.metering.reading import FIRST_AT_US, epoch_us
 from eletrovia.metering.readinglog import ReadingLog
 from eletrovia.metering.readingstore import ReadingStore
+from eletrovia.metering.retention import Retention
 from eletrovia.metering.roster import Roster
 from eletrovia.metering.tariffbook import TariffShelf
-from eletrovia.metering.usagebook import StoredUsage
 from eletrovia.people.account import Who
 from eletrovia.people.people import People
 from eletrovia.runtime.alerting import Alerting
@@ -52,6 +53,7 @@ from eletrovia.runtime.childgateway import gateway_beside
 from eletrovia.runtime.config import Config
 from eletrovia.runtime.metrics import ReadingMetrics, Tallies
 from eletrovia.runtime.secret import kept_secret
+from eletrovia.runtime.tallying import Tallying
 from eletrovia.store.pool import Store
 
 
@@ -90,11 +92,14 @@ def issuer(config: Config) -> Issuer:
     )
 
 
-def intake_of(config: Config, store: Store, roster: Roster, clock: Clock, metrics: ReadingMetrics) -> Intake:
+def intake_of(config: Config, store: Store, roster: Roster, clock: Clock, observer: Observer) -> Intake:
     """The path into the readings, as the settings say."""
     sink = ReadingStore(store, clock, partition=config.metering.partition)
-    limits = Limits(future_s=config.metering.future_s)
-    return Intake(sink, roster, clock, limits=limits, observer=metrics)
+    oldest = Retention(store, clock, config.metering.keep_readings_months).keep_from()
+    limits = Limits(
+        future_s=config.metering.future_s, oldest_us=FIRST_AT_US if oldest is None else epoch_us(oldest)
+    )
+    return Intake(sink, roster, clock, limits=limits, observer=observer)
 
 
 class Metering:
@@ -121,7 +126,16 @@ class Metering:
         self.tariffs = tariffs_of(config)
         self.keys = device_keys(config)
         self.roster = Roster(store, clock)
-        self.intake = intake_of(config, store, self.roster, clock, ReadingMetrics(registry))
+        self.tallying = Tallying(
+            store,
+            bus,
+            clock,
+            hours_of(self.zone),
+            registry,
+            keep_readings_months=config.metering.keep_readings_months,
+        )
+        observer = self.tallying.observer(ReadingMetrics(registry))
+        self.intake = intake_of(config, store, self.roster, clock, observer)
         self.devices = DeviceLogin(self.roster, self.keys)
         self.sorter = Sorter(self.intake, self.roster, clock, self.zone)
         Tallies(registry, "eletrovia_mqtt_readings", "Messages of meters over MQTT", self.sorter.counts)
@@ -129,7 +143,7 @@ class Metering:
         self.log = ReadingLog(store)
         self.meters = Meters(store, self.keys, self.intake, clock=clock, tell=bus.publish)
         self.customers = Customers(store, clock=clock, ids=ids)
-        self.usage = StoredUsage(store, hours_of(self.zone))
+        self.usage = self.tallying.book
         self.prices = Prices(self.tariffs.book, self.zone)
         self.invoices = Invoices(store, self.usage, self.prices, issuer(config), clock=clock, ids=ids)
         self.paper = Paper(self.zone, said)
@@ -151,11 +165,21 @@ class Metering:
             invoices(self.invoices, self.paper, self.access, self.people),
             contracts(self.invoices, self.access, self.people),
             alerts(self.alerting.alerts, self.access, self.people),
+            *self.tallying.routes(self._sight, self.people),
         ]
 
     def today(self) -> date:
         """The day it is where the meters are."""
         return self.clock.now().astimezone(self.zone).date()
+
+    async def hears(self, who: Who) -> tuple[str, ...]:
+        """What they may hear at our broker, as NATS subjects: their alerts."""
+        if who.is_staff:
+            return ("staff.alerts",)
+        try:
+            return (f"customers.{await self.access.customer_id(who.account_id)}.alerts",)
+        except EletroviaError:  # no customer yet, or no database to ask: the rest of what they may stands
+            return ()
 
     async def _sight(self, who: Who, meter_id: str) -> Sight:
         return await self.access.sight(who.account_id, meter_id, is_staff=who.is_staff)
@@ -168,6 +192,7 @@ class Metering:
             stack.push_async_callback(self.intake.close)
             workers = [asyncio.create_task(work) for work in (self.roster.run(), self.meters.run())]
             stack.push_async_callback(_cancelled, workers)
+            await stack.enter_async_context(self.tallying.running())
             await stack.enter_async_context(mqtt_running(self.config, self.bus, self.sorter))
             await stack.enter_async_context(gateway_beside(self.config))
             await stack.enter_async_context(self.alerting.running())

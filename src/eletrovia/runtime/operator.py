@@ -209,7 +209,8 @@ class Operator:
         await self.bus.flush(timeout_s=1.5)
 
     async def authorise(self, username: str, password: str, knocker: Knocker) -> Grant | None:
-        """Who may do what at our broker: partners hear our stations, drivers ask for trips, meters tell."""
+        """Who may do what at our broker: partners hear our stations, drivers ask for trips, customers hear
+        their alerts, meters tell."""
         try:
             who = self.people.authenticate(password)
         except Denied:
@@ -218,7 +219,7 @@ class Operator:
         return Grant(
             name=who.account_id,
             publish=("trips.request",),
-            subscribe=(f"trips.reply.{who.account_id}",),
+            subscribe=(f"trips.reply.{who.account_id}", *await self.metering.hears(who)),
             lifetime_s=int(ACCESS_TTL.total_seconds()),  # or whoever came in once would listen for good
         )
 
