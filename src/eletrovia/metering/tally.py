@@ -8,9 +8,9 @@ readings, so a turn that dies half way, or runs twice, changes nothing: its arri
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from eletrovia.base.clock import Clock
 from eletrovia.base.errors import EletroviaError
 from eletrovia.metering.copyrows import PG_EPOCH_DAY, TooWide
 from eletrovia.metering.hours import Hours
+from eletrovia.metering.latest import CHANGE
 from eletrovia.metering.markstore import put_conflicts, put_marks
 from eletrovia.metering.register import places
 from eletrovia.metering.rollup import (
@@ -39,11 +40,22 @@ from eletrovia.store.pool import Connection, Store
 _log = structlog.get_logger(__name__)
 
 Rows = NDArray[Any]
-CHANGE = np.dtype(
-    [("meter", "<i4"), ("area", "<i4"), ("at_us", "<i8"), ("energy_wh", "<i8"), ("power_w", "<i4")]
-)
-"""A meter's new latest value."""
-Told = Callable[[Rows], None]
+
+
+class Audience(Protocol):
+    """Who is told what came of it; ``live.Live`` is one."""
+
+    async def led(self) -> None:
+        """This process is the one, from now on."""
+        ...
+
+    def tell(self, changes: Rows) -> None:
+        """New latest values (``latest.CHANGE``), committed."""
+        ...
+
+    def stepped_down(self) -> None:
+        """And no more."""
+        ...
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,13 +95,13 @@ class Tally:
         hours: Hours,
         *,
         pace: Pace | None = None,
-        tell: Told = lambda changes: None,
+        audience: Audience | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._hours = hours
         self._pace = pace or Pace()
-        self._tell = tell
+        self._audience = audience
         self._hinted = asyncio.Event()
         self._kept_from_us: int | None = None
         self._to_2000 = PG_EPOCH_DAY - hours.day_zero.toordinal()
@@ -137,9 +149,13 @@ class Tally:
             raise
         finally:
             self.leads = False
+            if self._audience is not None:
+                self._audience.stepped_down()
 
     async def _lead(self, connection: Connection) -> None:
         _log.info("usage.leads")
+        if self._audience is not None:
+            await self._audience.led()
         while True:
             self._hinted.clear()
             if await self.turn(connection):
@@ -189,8 +205,8 @@ class Tally:
             if arrivals:
                 await store.done_with(arrivals)
         self.stretches += len(stretches)
-        if len(changes):
-            self._tell(changes)
+        if self._audience is not None and len(changes):
+            self._audience.tell(changes)
 
     async def _work(self, connection: Connection, store: UsageStore, stretches: Rows, spans: Rows) -> Rows:
         now = self._clock.now()

@@ -16,7 +16,7 @@ from eletrovia.metering.markstore import MarkStore
 from eletrovia.metering.reading import epoch_us
 from eletrovia.metering.register import LONG_US, Unrolled, on_the_line, unroll
 from eletrovia.metering.usage import Mark, MarkKind, RegisterAt, Resolution, Slot
-from eletrovia.metering.usagequery import MeterReadings, UsageQuery
+from eletrovia.metering.usagequery import Latest, MeterReadings, UsageQuery
 from eletrovia.store.pool import Store
 
 MOST_SLOTS: Final = 100_000
@@ -74,6 +74,10 @@ class StoredUsage:
         found = await self._marks.of_meter(meter, during)
         found += [_estimated(meter, run) for run in await self._query.estimates(meter, during)]
         return sorted(found, key=lambda mark: (mark.starts_at, mark.ends_at, mark.kind))
+
+    async def latest(self, meter: int) -> Latest | None:
+        """The meter's last reading that counts."""
+        return await self._query.latest(meter)
 
     # -- below --------------------------------------------------------------------------------------------
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eletrovia.base.window import Window
-from eletrovia.metering.copyrows import PG_EPOCH_US
+from eletrovia.metering.copyrows import PG_EPOCH_US, Layout, columns_out
 from eletrovia.metering.hours import moment_of
+from eletrovia.metering.latest import CHANGE
+from eletrovia.metering.reading import NO_POWER
 from eletrovia.store.pool import Store
 
 # One round trip, and columns of octets: a month of quarters of an hour would else be 9,000 objects.
@@ -67,6 +69,10 @@ _LATEST: Final = """
 select m.key, m.id, l.at, l.energy_wh, l.power_w, l.power_told, m.interval_s, a.name
 from meter_latest l join meter m on m.key = l.meter join area a on a.key = l.area where l.meter = %b
 """
+_ALL: Final = Layout({"meter": "i4", "area": "i4", "at_us": "at", "energy_wh": "i8", "power_w": "i4"})
+_ALL_LATEST: Final = f"""
+select meter, area, at, energy_wh, coalesce(power_w, {NO_POWER}) from meter_latest
+"""  # noqa: S608 - a fixed text
 _AREAS: Final = "select area, count(*) from usage_point group by area order by area"
 _POINTS: Final = "select count(*) from usage_point where area = %b"
 _AREA_KEYS: Final = "select key, name from area"
@@ -164,6 +170,15 @@ class UsageQuery:
         async with self._store.connection() as connection:
             row = await (await connection.execute(_LATEST, (meter,))).fetchone()
             return None if row is None else Latest(*row)
+
+    async def all_latest(self) -> NDArray[Any]:
+        """Every meter's last reading that counts, as ``latest.CHANGE``."""
+        async with self._store.connection() as connection:
+            found = await columns_out(connection, _ALL_LATEST, _ALL)
+        made = np.empty(len(found), CHANGE)
+        for name in _ALL.plain.names or ():
+            made[name] = found[name]
+        return made
 
     # -- areas --------------------------------------------------------------------------------------------
 
