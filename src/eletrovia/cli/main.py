@@ -16,6 +16,7 @@ from eletrovia.cli import (
     demo,
     doctor,
     gateway,
+    invoices,
     meter,
     meters,
     operators,
@@ -87,6 +88,7 @@ app.command(rich_help_panel=_ASK)(places.places)
 app.command(rich_help_panel=_ASK)(vehicles.vehicles)
 app.command(rich_help_panel=_RUN)(serve.serve)
 app.command(rich_help_panel=_RUN)(gateway.gateway)
+app.add_typer(invoices.app, rich_help_panel=_ASK)
 app.add_typer(operators.app, rich_help_panel=_RUN)
 app.add_typer(roads.app, rich_help_panel=_RUN)
 app.add_typer(tariffs.app, rich_help_panel=_RUN)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from eletrovia.cli.words_alert import ALERT_WORDS
+from eletrovia.cli.words_bill import BILL_WORDS
 from eletrovia.cli.words_meter import METER_WORDS
 from eletrovia.cli.words_readings import READING_WORDS
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     **ALERT_WORDS,
     **METER_WORDS,
+    **BILL_WORDS,
     "error": ("Error", "Erro"),
     "ask.password": ("Password of {email}: ", "Senha de {email}: "),
     "ask.registration_token": ("Registration token: ", "Token de registro: "),
