@@ -14,9 +14,9 @@ from rich.text import Text
 
 from eletrovia.cli.numbers import money, number
 from eletrovia.cli.terminal import Terminal
-from eletrovia.metering.bill import Bill
+from eletrovia.metering.bill import Bill, TaxShare
 from eletrovia.metering.billwords import said
-from eletrovia.metering.invoice import Invoice, MonthUse, RegisterRow, TaxShare
+from eletrovia.metering.invoice import Invoice, MonthUse, RegisterRow
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _FLAGS = {"green": "green", "yellow": "yellow", "red1": "red", "red2": "bold red"}
@@ -94,9 +94,8 @@ def lines_of(terminal: Terminal, of: Invoice | Bill, words: Sequence[str] | None
             money(line.amount, bill.currency, language),
         )
     table.add_section()
-    table.add_row(
-        terminal.text("invoices.total"), "", "", money(of.total, bill.currency, language), style="bold"
-    )
+    total = money(of.total, bill.currency, language)
+    table.add_row(terminal.text("invoices.total"), "", "", total, style="bold")
     if isinstance(of, Invoice) and of.set_offs:
         for one in of.set_offs:
             what = terminal.text("invoices.set_off", number=one.number)
