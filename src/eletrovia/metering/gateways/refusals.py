@@ -19,8 +19,10 @@ _MOST: Final = 1_000
 def explained(batch: Batch, fates: NDArray[np.int8], seals: Seals) -> list[tuple[int, bytes]]:
     """For each frame with refused readings its place in the batch, and a signed frame that says which."""
     told = []
+    starts = np.searchsorted(batch.frame, np.arange(len(batch) + 1))
     for place in np.flatnonzero(batch.refused(fates))[:_MOST].tolist():
-        which = np.flatnonzero((batch.frame == place) & (fates > SETTLED))[:DATAGRAM_REFUSED]
+        start, end = starts[place : place + 2]
+        which = start + np.flatnonzero(fates[start:end] > SETTLED)[:DATAGRAM_REFUSED]
         items = list(zip(batch.order[which].tolist(), fates[which].tolist(), strict=True))
         sender, epoch = int(batch.rows["key"][place]), int(batch.rows["epoch"][place])
         sequence = int(batch.sequence[place])
