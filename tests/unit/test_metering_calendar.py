@@ -62,6 +62,7 @@ PLAN = DayPlan(
     rest="rest",
     windows=(
         Span(name="early", starts_at=time(0, 15), ends_at=time(0, 45)),
+        Span(name="deep", starts_at=time(1, 40), ends_at=time(2, 20)),
         Span(name="late", starts_at=time(23, 0), ends_at=time(0)),
     ),
 )
@@ -78,6 +79,8 @@ EVERY_DAY = Calendar(id="x", source="-", country="BR", rest_days=())
         ("Africa/Cairo", date(2024, 10, 31)),
         ("Asia/Tehran", date(2022, 3, 22)),
         ("Europe/Lisbon", date(2026, 10, 25)),
+        ("America/New_York", date(2026, 3, 8)),  # 02:00 to 03:00 is left out
+        ("America/New_York", date(2026, 11, 1)),  # 01:00 to 02:00 comes twice
         ("Australia/Lord_Howe", date(2026, 4, 5)),
         ("Pacific/Apia", date(2011, 12, 30)),  # a day that never was
     ],

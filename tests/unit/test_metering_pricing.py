@@ -376,7 +376,7 @@ def test_a_missing_price_is_never_guessed(terms: Terms, days: tuple[date, date],
 def test_real_flags_end_where_their_sources_do() -> None:
     with pytest.raises(NotFound) as caught:
         billed(tariff_on_brazils_flags(), 1_000, starts_on=date(2026, 3, 15), ends_on=date(2026, 4, 15))
-    assert caught.value.facts == {"what": "flag", "name": "brazil", "day": "2026-04-01"}
+    assert caught.value.facts.items() >= {"what": "flag", "name": "brazil", "day": "2026-04-01"}.items()
 
 
 def tariff_on_brazils_flags() -> TariffBook:

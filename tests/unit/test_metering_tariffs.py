@@ -329,8 +329,9 @@ def test_every_code_of_tariffs_and_bills_has_a_sentence() -> None:
     nouns = ("tariff", "tariffbook", "tariffcheck", "pricing", "priced", "lines", "portion")
     words = "".join((folder / f"{noun}.py").read_text() for noun in nouns)
     codes = {part.split('"')[0] for part in words.split('"')[1::2] if part.startswith(("tariff.", "bill."))}
-    assert codes
-    assert codes <= set(BILL)
+    whats = {part.split('"')[0] for part in words.split('what="')[1:]} | {"lighting"}
+    assert len(whats) == 8
+    assert codes | {f"tariff.no_price/{what}" for what in whats} <= set(BILL)
 
 
 def test_the_manuals_example_is_right() -> None:

@@ -17,6 +17,38 @@ BILL: Final[dict[str, tuple[str, str]]] = {
         "No price is known for {day}: {what} {name}.",
         "Não se conhece o preço de {day}: {what} {name}.",
     ),
+    "tariff.no_price/tariff": (
+        "The tariff {name} has no price for {day}.",
+        "A tarifa {name} não tem preço para {day}.",
+    ),
+    "tariff.no_price/flag": (
+        "Which flag of {name} holds on {day} is not in the tariff file yet.",
+        "A bandeira de {name} em {day} ainda não está no arquivo de tarifas.",
+    ),
+    "tariff.no_price/flag_value": (
+        "What the flag {name} adds on {day} is not in the tariff file.",
+        "O adicional da bandeira {name} em {day} não está no arquivo de tarifas.",
+    ),
+    "tariff.no_price/tax": (
+        "The tax {name} has no rate for {day}.",
+        "O tributo {name} não tem alíquota para {day}.",
+    ),
+    "tariff.no_price/discount": (
+        "The discount {name} has no rule for {day}.",
+        "O desconto {name} não tem regra para {day}.",
+    ),
+    "tariff.no_price/minimum": (
+        "The minimum {name} is not known for {day}.",
+        "O mínimo {name} não é conhecido em {day}.",
+    ),
+    "tariff.no_price/hours": (
+        "The windows {name} are not known for {day}.",
+        "Os postos horários {name} não são conhecidos em {day}.",
+    ),
+    "tariff.no_price/lighting": (
+        "Public lighting of {name} has no value for {day}.",
+        "A iluminação pública de {name} não tem valor para {day}.",
+    ),
     "tariff.file_missing": (
         "There is no tariff file {file}.",
         "Não existe o arquivo de tarifas {file}.",

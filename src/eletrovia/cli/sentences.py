@@ -35,8 +35,9 @@ def reason_of(code: str, facts: Mapping[str, Any], language: Language) -> str:
         return _filled(ERRORS[code], language, facts).strip()
     from eletrovia.api.sentences import SENTENCES
 
-    if code in SENTENCES:
-        return _filled(SENTENCES[code], language, facts)
+    for known in (f"{code}/{facts.get('reason', '')}", code):
+        if known in SENTENCES:
+            return _filled(SENTENCES[known], language, facts)
     told = ", ".join(f"{name} {value}" for name, value in facts.items())
     return f"{code} ({told})" if told else code
 

@@ -58,8 +58,8 @@ def bill(
     if terms.municipality:
         lighting = book.lighting.get(terms.municipality)
         if lighting is None:
-            day = (ends_on - DAY).isoformat()
-            raise NotFound("tariff.no_price", what="lighting", name=terms.municipality, day=day)
+            facts = {"what": "lighting", "reason": "lighting", "name": terms.municipality}
+            raise NotFound("tariff.no_price", **facts, day=(ends_on - DAY).isoformat())
         line, source = lighting_line(lighting, ends_on - DAY, used_wh, _sum(lines))
         lines.append(line)
         sources.append(source)

@@ -317,7 +317,7 @@ def holding(records: Iterable[DatedRecord], day: date, *, what: str, name: str) 
     for record in records:
         if record.holds_on(day):
             return record
-    raise NotFound("tariff.no_price", what=what, name=name, day=day.isoformat())
+    raise NotFound("tariff.no_price", what=what, reason=what, name=name, day=day.isoformat())
 
 
 Banded = TypeVar("Banded", TaxBand, LightingBand, Tier, Off)
