@@ -58,8 +58,8 @@ BILL: Final[dict[str, tuple[str, str]]] = {
         "{file} não é TOML bem formado: {reason}.",
     ),
     "tariff.file_wrong": (
-        "{file}, {record}, {field}: {reason}.",
-        "{file}, {record}, {field}: {reason}.",
+        "In {file}, {record}, {field}: {reason}.",
+        "Em {file}, {record}, {field}: {reason}.",
     ),
     "tariff.overlap": (
         "{file}, {record}: {field} and {other} both hold on {day}.",
