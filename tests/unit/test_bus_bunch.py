@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +245,7 @@ def test_a_stream_cut_anywhere_is_the_same_stream(frames: list[tuple[str, bytes]
     edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
 
     async def feed() -> None:
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             await parser.parse(stream[start:end])
 
     asyncio.run(feed())
@@ -258,10 +260,8 @@ def test_no_stream_breaks_the_parser_otherwise_than_it_says(stream: bytes) -> No
     stub._process_err = stub._process_info = lambda *_: asyncio.sleep(0)
     parser = SwiftParser(stub)
     parser.take(stub, stub.take)
-    try:
+    with contextlib.suppress(ProtocolError, nats.errors.Error):
         asyncio.run(parser.parse(b"MSG " + stream))
-    except (ProtocolError, nats.errors.Error):
-        pass
 
 
 def test_a_frame_with_no_size_is_told() -> None:

@@ -22,6 +22,7 @@ from eletrovia.metering.gateways.mqtt import OWN_FILTER, Message, Sorter
 _log = structlog.get_logger(__name__)
 
 _MOST: Final = 5_000
+_PATIENCE_S: Final = 5.0
 _REST_S: Final = 1.0
 _LONGEST_REST_S: Final = 15.0
 _AT_ONCE: Final = 3
@@ -83,6 +84,9 @@ class BrokerGateway:
                     rest_s = _REST_S
                     await self._listen(client)
             except (aiomqtt.MqttError, OSError) as problem:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise asyncio.CancelledError from None  # its goodbye failed, and hid that we are to end
                 _log.warning("mqtt.broker_away", host=self._address.host, reason=str(problem))
             finally:
                 self.connected.clear()
@@ -98,6 +102,7 @@ class BrokerGateway:
             password=at.password,
             identifier=self._name,
             clean_session=False,
+            timeout=_PATIENCE_S,
             tls_context=ssl.create_default_context() if at.secure else None,
         )
         # aiomqtt has no word for this, and its paho client is where the acknowledgement is sent from.
