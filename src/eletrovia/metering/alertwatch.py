@@ -120,7 +120,10 @@ class AlertWatch:
         told = 0
         while self._touched:
             meters = [self._touched.popitem()[0] for _ in range(min(_PIECE, len(self._touched)))]
+            began_s = self._clock.monotonic()
             told += await self._look_at_homes(await self._rows.homes_of(meters))
+            # As long again for everybody else in this process; those who wait meanwhile come together.
+            await asyncio.sleep(min(self._clock.monotonic() - began_s, 1.0))
         return told
 
     async def _look_at_homes(self, homes: Sequence[Home]) -> int:

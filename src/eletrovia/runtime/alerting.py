@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from zoneinfo import ZoneInfo
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from eletrovia.base.clock import Clock
@@ -84,9 +86,9 @@ class Alerting:
             confidence=settings.bill_confidence,
         )
 
-    def touched(self, meters: Collection[int]) -> None:
+    def touched(self, meters: NDArray[np.int32]) -> None:
         """Usage of these meters changed."""
-        self.watch.touched(meters)
+        self.watch.touched(meters.tolist())
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

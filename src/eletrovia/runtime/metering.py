@@ -152,6 +152,7 @@ class Metering:
         self.alerting = Alerting(
             config, store=store, bus=bus, clock=clock, ids=ids, zone=self.zone, registry=registry, bills=bills
         )
+        self.tallying.touched = self.alerting.touched
         self.privacy.add(self.alerting.alerts)
 
     def routes(self) -> list[Router]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import numpy as np
 from litestar import Router
@@ -52,7 +53,9 @@ class Tallying:
         self._hours = hours
         self.book = StoredUsage(store, hours)
         self.live = Live(query, clock, secrets.token_bytes(8), bus)
-        self.tally = Tally(store, clock, hours, audience=self.live)
+        self.touched: Callable[[NDArray[np.int32]], None] = lambda _: None
+        """Called with the keys of meters whose usage is another now, in the process that works it out."""
+        self.tally = Tally(store, clock, hours, audience=_Telling(self))
         self.areas = Areas(query, self.live, hours)
         self.verdicts = Verdicts(store, clock, hint=self.tally.hint)
         self.retention = Retention(store, clock, keep_readings_months, still_needed=still_needed)
@@ -87,6 +90,23 @@ class Tallying:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Telling:
+    """Tells whoever follows live, and whoever watches over usage."""
+
+    def __init__(self, to: Tallying) -> None:
+        self._to = to
+
+    async def led(self) -> None:
+        await self._to.live.led()
+
+    def tell(self, changes: NDArray[Any]) -> None:
+        self._to.live.tell(changes)
+        self._to.touched(changes["meter"])
+
+    def stepped_down(self) -> None:
+        self._to.live.stepped_down()
 
 
 class _Hinting:
