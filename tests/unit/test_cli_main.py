@@ -89,7 +89,8 @@ def test_the_verbs_of_the_plan_are_there() -> None:
     assert verbs == {
         *("serve", "demo", "classroom", "trip", "trips", "stations"),
         *("operators", "places", "vehicles", "roads", "config", "doctor"),
-        *("gateway", "meters", "customer", "tariffs"),
+        *("gateway", "meter", "simulate", "meters", "customer", "tariffs"),
+        *("alerts", "invoices", "readings"),
     }
 
 
