@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from bench import day, holds, plans, readings, startup, trips
+from bench import day, holds, kills, plans, readings, startup, trips
 from bench.report import Figure, Report, machine, share_at
 
 
@@ -35,6 +35,7 @@ PARTS: Final[dict[str, Measure]] = {
     "plans": plans.measure,
     "readings": readings.measure,
     "day": day.measure,
+    "kills": kills.measure,
 }
 
 
