@@ -38,6 +38,7 @@ from eletrovia.metering.usage import UsageBook
 from eletrovia.store.pool import Store
 
 NOTE_MAX: Final = 500
+MONEY_MAX: Final = 10**9
 
 
 class Issued(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,7 +294,7 @@ class Invoices:
             if there is not None:
                 return there
             share = await self._share(invoice)
-        elif amount is None or amount <= 0 or amount != cents(amount):
+        elif amount is None or not _is_money(amount) or amount <= 0:
             raise Invalid("credit_note.amount_wrong", amount=None if amount is None else str(amount))
 
         def make(number: int) -> CreditNote:
@@ -321,12 +322,7 @@ class Invoices:
         Raises: NotFound; Invalid; Conflict for more than is open, or a reference used for something else.
         """
         invoice = await self.invoice(invoice_id)
-        if (
-            not amount
-            or amount != cents(amount)
-            or (amount < 0) != (method == "refund")
-            or method == "set_off"
-        ):
+        if not _is_money(amount) or (amount < 0) != (method == "refund") or method == "set_off":
             raise Invalid("payment.amount_wrong", amount=str(amount), method=method)
         payment = Payment(
             id=self._ids.new("pay"),
@@ -380,6 +376,11 @@ def _overlap(usage_point_id: str, there: Earlier) -> Conflict:
         starts_on=there.days.starts_on.isoformat(),
         ends_on=there.days.ends_on.isoformat(),
     )
+
+
+def _is_money(amount: Decimal) -> bool:
+    """Whether it is an amount that somebody may owe: not nothing, and in whole cents."""
+    return amount.is_finite() and 0 < abs(amount) < MONEY_MAX and amount == cents(amount)
 
 
 def _tidy(note: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from litestar import MediaType, Response, Router, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Body, FromPath, HeaderParameter, QueryParameter
+from litestar.params import Body, FromPath, FromQuery, HeaderParameter, QueryParameter
 
 from eletrovia.api.auth import Asked, signed_in, staff_only
 from eletrovia.api.documented import SIGNED_IN, example, problems
@@ -145,7 +145,7 @@ def invoices(bills: Invoices, paper: Paper, access: Access, people: People) -> R
         usage_point_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
         customer_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
         month: Annotated[str | None, QueryParameter(pattern=_MONTH, description="e.g. 2026-09")] = None,
-        mine: bool = False,
+        mine: FromQuery[bool] = False,
         limit: Limit = 20,
         before: Before = None,
     ) -> InvoicePage:
@@ -162,7 +162,9 @@ def invoices(bills: Invoices, paper: Paper, access: Access, people: People) -> R
         return InvoicePage(invoices=found, next=found[-1].id if len(found) == limit else None)
 
     @get("/preview", responses=problems(404, 422, signed_in=True), summary="Preview", tags=["billing"])
-    async def preview(request: Asked, usage_point_id: str, starts_on: date, ends_on: date) -> Preview:
+    async def preview(
+        request: Asked, usage_point_id: FromQuery[str], starts_on: FromQuery[date], ends_on: FromQuery[date]
+    ) -> Preview:
         """What these days (`ends_on` not included) would cost as far as readings go. Nothing is issued."""
         windows = await access.usage_point(
             request.user.account_id, usage_point_id, is_staff=request.user.is_staff
