@@ -159,15 +159,16 @@ class AlertWatch:
 
     async def _usual_of(self, home: Home, day: date) -> Usual | None:
         """What is usual there on that day: worked out once, from more than a year of hours."""
-        key = (home.usage_point_id, day)
-        if key in self._usual:
-            self._usual.move_to_end(key)
-            return self._usual[key]
-        history = await self._rows.days([home], day - NEEDED_DAYS * _DAY, day)
-        self._usual[key] = found = usual(history[home.usage_point_id], day)
-        while len(self._usual) > _MOST_KEPT:
-            self._usual.popitem(last=False)
-        return found
+        point = home.usage_point_id
+        if (point, day) not in self._usual:
+            read = await self._rows.days([home], day - NEEDED_DAYS * _DAY, day + _DAY)
+            for one in (day, day + _DAY):  # yesterday is asked for before today
+                if (point, one) not in self._usual and one <= self._today():
+                    self._usual[point, one] = usual(read[point], one)
+            while len(self._usual) > _MOST_KEPT:
+                self._usual.popitem(last=False)
+        self._usual.move_to_end((point, day))
+        return self._usual[point, day]
 
     # -- bills ----------------------------------------------------------------------------------------------
 

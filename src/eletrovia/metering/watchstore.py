@@ -144,20 +144,22 @@ class WatchStore:
 
         What is estimated for the most part is not known here: it says nothing of anybody's habits.
         """
-        count = (end - first).days
-        grids: dict[str, Floats] = {one.usage_point_id: np.full((count, 24), np.nan) for one in homes}
-        since = {one.usage_point_id: one.since.astimezone(self._zone).date() for one in homes}
+        asked = [one.usage_point_id for one in homes]
         async with self._store.connection() as connection, connection.cursor(binary=True) as cursor:
-            await cursor.execute(
-                _DAYS, {"first": first, "end": end, "zone": self._zone.key, "points": list(grids)}
-            )
-            async for usage_point_id, day, hour_wh, estimated_wh in cursor:
-                if day > since[usage_point_id]:
-                    hours = _hours(hour_wh, estimated_wh)
-                    place = grids[usage_point_id][(day - first).days]
-                    both = ~np.isnan(place) & ~np.isnan(hours)  # the day of a swap: two meters, one home
-                    place[:] = np.where(both, place + hours, np.where(np.isnan(place), hours, place))
-        return {one: Days(first=first, hours=grid) for one, grid in grids.items()}
+            await cursor.execute(_DAYS, {"first": first, "end": end, "zone": self._zone.key, "points": asked})
+            rows = await cursor.fetchall()
+        since = {one.usage_point_id: one.since.astimezone(self._zone).date() for one in homes}
+        rows = [row for row in rows if row[1] > since[row[0]]]
+        number = {one: place for place, one in enumerate(asked)}
+        at = [number[row[0]] for row in rows], [(row[1] - first).days for row in rows]
+        hours = _hours([row[2] for row in rows], [row[3] for row in rows])
+        # On the day of a swap two meters counted for one home.
+        shape = (len(asked), (end - first).days, 24)
+        total, seen = np.zeros(shape), np.zeros(shape, np.int8)
+        np.add.at(total, at, np.nan_to_num(hours))
+        np.add.at(seen, at, ~np.isnan(hours))
+        total[seen == 0] = np.nan
+        return {one: Days(first=first, hours=total[place]) for one, place in number.items()}
 
     async def piece_of_round(self, name: str, now: datetime, every: timedelta, limit: int) -> list[Home]:
         """The next homes of a round over all of them, which begins at most ``every``; [] when none is due.
@@ -279,10 +281,13 @@ def _home(row: tuple[Any, ...]) -> Home:
     return Home(usage_point_id=row[0], customer_id=row[1], since=row[2])
 
 
-def _hours(hour_wh: list[int], estimated_wh: list[int] | None) -> Floats:
-    """The day's first 24 hours: of a day of 23 the last is not known, of one of 25 the last is left out."""
+def _hours(hour_wh: list[list[int]], estimated_wh: list[list[int] | None]) -> Floats:
+    """Days by 24. Of a day of 23 hours the last is not known, of one of 25 the last is left out."""
+    if not hour_wh:
+        return np.empty((0, 24))
     hours = np.array(hour_wh, np.float64)
     hours[hours < 0] = np.nan
-    if estimated_wh is not None:
-        hours[2 * np.array(estimated_wh) > np.maximum(hours, 0)] = np.nan
-    return hours[:24]
+    for place, estimated in enumerate(estimated_wh):
+        if estimated is not None:
+            hours[place, 2 * np.array(estimated) > np.nan_to_num(hours[place])] = np.nan
+    return hours[:, :24]
