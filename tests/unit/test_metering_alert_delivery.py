@@ -27,12 +27,14 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.errors import Invalid, Unavailable
 from eletrovia.base.ids import Ids
+from eletrovia.bus.bus import Bus
+from eletrovia.bus.embedded import EmbeddedNats
 from eletrovia.metering.alert import AlertKind, Channel, Finding, Level
 from eletrovia.metering.alerts import Alerts
 from eletrovia.metering.delivery import Courier
 from eletrovia.metering.deliverystore import DeliveryStore
 from eletrovia.metering.mail import Mail, Mailer, MailRefused, SmtpUrl
-from eletrovia.metering.telling import ByMail, ByWebhook
+from eletrovia.metering.telling import ByMail, ByMqtt, ByWebhook
 from eletrovia.metering.webhook import Allowed, Poster, Refused, Webhook, is_public, signature
 from eletrovia.metering.webhookstore import WebhookStore
 from eletrovia.store.pool import Store
@@ -515,3 +517,46 @@ async def test_a_dead_mail_server_gets_a_few_knocks_and_not_one_for_every_mail(
         finally:
             controller.stop()
     assert post.courier.counts["failed"] <= 4, "only the first one knocked, now and then"
+
+
+# -- a broker ------------------------------------------------------------------------------------------
+
+
+async def test_over_mqtt_it_goes_to_the_customers_own_topic_once_the_broker_is_there(
+    store: Store, tmp_path: Path
+) -> None:
+    broker = await EmbeddedNats.start(tmp_path / "bus")
+    bus, ear = await Bus.connect(broker.url), await Bus.connect(broker.url)
+    heard: list[tuple[str, bytes]] = []
+
+    async def hear(topic: str, payload: bytes) -> None:
+        heard.append((topic, payload))
+
+    await ear.subscribe("customers/+/alerts", hear)
+    await ear.flush()
+    post = Post(store)
+    await post.customer("c1")
+    courier = Courier(
+        DeliveryStore(store, staff_language="en"), {Channel.MQTT: ByMqtt(bus, CLOCK, ZONE)}, CLOCK,
+        first_rest_s=0.05, look_s=0.02,
+    )  # fmt: skip
+    alerts = Alerts(
+        store, clock=CLOCK, ids=Ids(CLOCK), zone=ZONE, ways=(Channel.MQTT,), staff_has_mail=False,
+        allowed=Allowed(), poster=post.poster,
+    )  # fmt: skip
+    post.alerts = alerts
+    task = asyncio.create_task(courier.run())
+    await post.tell("point:P1")
+    await until(post.all_done)
+    await until(lambda: heard)
+    ((topic, payload),) = heard
+    assert topic == "customers/c1/alerts"
+    assert json.loads(payload)["title"] == "Mais energia que o normal"
+    await bus.close()
+    await post.tell("point:P2")
+    await until(lambda: courier.counts["failed"] >= 1)
+    assert await post.left() != []
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await ear.close()
+    await broker.stop()
