@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from psycopg.errors import DiskFull
 
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.errors import Overloaded, Unavailable
@@ -314,7 +315,9 @@ async def test_a_failed_commit_is_told_and_repeated_only_where_asked(
     with pytest.raises(Unavailable, match="store.unreachable"):
         await intake.take(some(meters["M1"], 3))
     surely = asyncio.create_task(intake.take_surely(some(meters["M1"], 3)))
-    while len(sink.batches) < 3:
-        await asyncio.sleep(0.01)
-    sink.failing = None
+    # A full disk, a database too busy, one that is gone: whoever cannot repeat is repeated for.
+    for number, failing in enumerate((Overloaded("store.busy"), DiskFull("no space left"), None), 3):
+        while len(sink.batches) < number:
+            await asyncio.sleep(0.01)
+        sink.failing = failing
     assert told(await surely) == [Fate.STORED] * 3

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 import numpy as np
+import psycopg
 import structlog
 from numpy.typing import NDArray
 
@@ -81,6 +82,7 @@ class Intake:
         self._flights: set[asyncio.Task[None]] = set()
         self._roomier = asyncio.Event()
         self._closed = False
+        self._stumbled_at: float | None = None
 
     @property
     def waiting(self) -> int:
@@ -120,13 +122,27 @@ class Intake:
         rest_s = 0.1
         while True:
             try:
-                return await self.take(readings, sender=sender)
-            except Unavailable as gone:
+                fates = await self.take(readings, sender=sender)
+            except (Unavailable, Overloaded, psycopg.OperationalError) as gone:
                 if self._closed:
                     raise
-                _log.warning("intake.repeats", readings=len(readings), reason=str(gone))
+                self._stumbled(gone)
+            else:
+                self._recovered()
+                return fates
             await asyncio.sleep(rest_s)
             rest_s = min(2 * rest_s, 2.0)
+
+    def _stumbled(self, why: Exception) -> None:
+        """Said once, however many wait: a database that is away for a minute is one piece of news."""
+        if self._stumbled_at is None:
+            self._stumbled_at = self._clock.monotonic()
+            _log.warning("intake.repeats", waiting=self._waiting_readings, reason=str(why))
+
+    def _recovered(self) -> None:
+        if self._stumbled_at is not None:
+            away_s, self._stumbled_at = self._clock.monotonic() - self._stumbled_at, None
+            _log.info("intake.recovered", away_s=round(away_s, 1), waiting=self._waiting_readings)
 
     async def close(self) -> None:
         """Take nothing more, and return when everything taken is answered."""
