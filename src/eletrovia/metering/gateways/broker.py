@@ -26,6 +26,7 @@ _PATIENCE_S: Final = 5.0
 _REST_S: Final = 1.0
 _LONGEST_REST_S: Final = 15.0
 _AT_ONCE: Final = 3
+_BEST_QOS: Final = 2
 
 
 class BrokerAddress:
@@ -78,7 +79,9 @@ class BrokerGateway:
         while True:
             try:
                 async with self._client() as client:
-                    await client.subscribe([(one, 1) for one in self._address.filters()])
+                    granted = await client.subscribe([(one, 1) for one in self._address.filters()])
+                    if any(getattr(code, "value", code) > _BEST_QOS for code in granted):
+                        raise aiomqtt.MqttError("the broker refuses a subscription")
                     self.connected.set()
                     _log.info("mqtt.broker_connected", host=self._address.host, port=self._address.port)
                     rest_s = _REST_S
