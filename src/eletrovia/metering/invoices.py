@@ -14,6 +14,7 @@ from eletrovia.base.errors import Conflict, Invalid, NotFound, Unavailable
 from eletrovia.base.ids import Ids
 from eletrovia.base.money import cents
 from eletrovia.metering.bill import Bill
+from eletrovia.metering.billingsection import BillingSection
 from eletrovia.metering.contract import Contract, Days, Piece, contract_on
 from eletrovia.metering.creditshare import CreditShare, shares_of
 from eletrovia.metering.draft import Difference, told_of
@@ -100,6 +101,11 @@ class Invoices:
         self._clock = clock
         self._ids = ids
         self._batch = batch
+
+    @property
+    def section(self) -> BillingSection:
+        """What bills tell of a customer, and keep."""
+        return BillingSection(self._press)
 
     # -- contracts -----------------------------------------------------------------------------------------
 

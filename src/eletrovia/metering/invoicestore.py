@@ -40,6 +40,15 @@ _PAY: Final = """
 insert into payment (id, invoice_id, amount, method, reference, paid_on, recorded_at, recorded_by)
 values (%s, %s, %s, %s, %s, %s, %s, %s)
 """
+_KEPT: Final = """
+select 'invoices', count(*)::int, max(issued_at) from invoice where customer_id = %(customer)s
+union all
+select 'credit_notes', count(*)::int, max(n.issued_at)
+from credit_note n join invoice i on i.id = n.invoice_id where i.customer_id = %(customer)s
+union all
+select 'payments', count(*)::int, max(p.recorded_at)
+from payment p join invoice i on i.id = p.invoice_id where i.customer_id = %(customer)s
+"""
 _ACCOUNT: Final = """
 select i.total,
        (select coalesce(sum(amount), 0) from credit_note where invoice_id = i.id),
@@ -182,6 +191,11 @@ class InvoiceStore:
                 Summary(**dict(zip(names, row, strict=True)), open=row[10] - row[12] - row[13])
                 for row in await rows.fetchall()
             ]
+
+    async def kept(self, connection: Connection, customer_id: str) -> list[tuple[str, int, datetime]]:
+        """Which fiscal documents there are of a customer: what, how many, and the last one's moment."""
+        rows = await connection.execute(_KEPT, {"customer": customer_id})
+        return [(what, count, last) for what, count, last in await rows.fetchall() if count]
 
     async def account(self, invoice_id: str) -> Account | None:
         async with self._store.connection() as connection:

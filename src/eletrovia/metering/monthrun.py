@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from eletrovia.base.errors import Conflict, EletroviaError, Invalid
-from eletrovia.metering.contract import pieces
+from eletrovia.metering.contract import Days, pieces
 from eletrovia.metering.draft import Draft
 from eletrovia.metering.press import TRIES, Press
 from eletrovia.metering.standing import Standing, period
@@ -56,13 +56,26 @@ class _Todo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonthRun:
-    """Issues the billing periods called after one month."""
+    """Issues the billing periods called after one month.
 
-    def __init__(self, press: Press, month: date, *, batch: int = BATCH) -> None:
+    Shape:  with ``only`` for that customer alone; with ``until`` a period that goes on is cut there.
+    """
+
+    def __init__(
+        self,
+        press: Press,
+        month: date,
+        *,
+        batch: int = BATCH,
+        only: str | None = None,
+        until: date | None = None,
+    ) -> None:
         self._press = press
         self._month = month.replace(day=1)
         self._around = self._month - timedelta(days=40)
         self._batch = batch
+        self._only = only
+        self._until = until
         self._issued = 0
         self._standing = 0
         self._held: list[Held] = []
@@ -157,11 +170,14 @@ class MonthRun:
 
     async def _todo(self, standing: Standing) -> _Todo:
         days = period(standing.contracts, self._month)
-        if days is None:
+        if days is None or (self._until is not None and self._until <= days.starts_on):
             return _Todo()
+        if self._until is not None and self._until < days.ends_on:
+            days = Days(days.starts_on, self._until)
         if days.ends_on > self._press.pen.today:
             raise Invalid("invoice.period_not_over", ends_on=days.ends_on.isoformat())
-        found = pieces(days, standing.contracts, standing.stays, standing.billed)
+        stays = [one for one in standing.stays if self._only in (None, one.customer_id)]
+        found = pieces(days, standing.contracts, stays, standing.billed)
         if not found:
             inside = [one for one in standing.earlier if one.days.overlaps(days)]
             return _Todo(standing=len(inside))

@@ -70,6 +70,13 @@ _CUSTOMERS: Final = """
 select id, name, tax_id, address, language
 from customer where id = any (%b::text[])
 """
+_PLACES: Final = """
+select distinct o.usage_point_id,
+       (select max(ends_on) from invoice i
+        where i.usage_point_id = o.usage_point_id and i.customer_id = %(customer)s)
+from occupancy o join contract c on c.usage_point_id = o.usage_point_id
+where o.customer_id = %(customer)s order by o.usage_point_id
+"""
 _SILENCE: Final = """
 select asked.meter, last.at,
        not exists (select from reading r where r.meter = asked.meter and r.at >= asked.moment)
@@ -108,6 +115,12 @@ class StandingStore:
                 str(row[0]): Billed(**dict(zip(Billed.__struct_fields__, row, strict=True)))
                 for row in await rows.fetchall()
             }
+
+    async def places(self, customer_id: str) -> list[tuple[str, date | None]]:
+        """Where a customer lives or lived under a contract, and up to which day they are billed there."""
+        async with self._store.connection() as connection:
+            rows = await connection.execute(_PLACES, {"customer": customer_id})
+            return [(str(point), billed_until) for point, billed_until in await rows.fetchall()]
 
     async def silences(self, asked: Mapping[int, datetime]) -> dict[int, Silence]:
         """For each meter when it was heard last before its moment."""

@@ -154,6 +154,7 @@ class Metering:
         )
         self.tallying.touched = self.alerting.touched
         self.privacy.add(self.alerting.alerts)
+        self.privacy.add(self.invoices.section)
 
     def routes(self) -> list[Router]:
         """What it answers below /api/v1."""
