@@ -77,8 +77,7 @@ class Oracle:
             (one for one in first.values() if verdicts.get(one.at) != "exclude"), key=lambda one: one.at
         )
         self.steps = [
-            self._step(nature, before, after, verdicts)
-            for before, after in pairwise(self.readings)
+            self._step(nature, before, after, verdicts) for before, after in pairwise(self.readings)
         ]
 
     @staticmethod
@@ -181,6 +180,12 @@ def sent_readings(draw: st.DrawFn) -> Sent:
     return Sent(meter, at, value, draw(st.integers(0, 9)) == 0)
 
 
+class Unheard(NamedTuple):
+    """Readings that are there while their arrival is still to come: it is told after a later turn."""
+
+    batch: list[Sent]
+
+
 class Judged(NamedTuple):
     """A verdict on one of the readings that have come, counted from the newest."""
 
@@ -191,6 +196,7 @@ class Judged(NamedTuple):
 events = st.lists(
     st.one_of(
         st.lists(sent_readings(), min_size=1, max_size=12),
+        st.builds(Unheard, st.lists(sent_readings(), min_size=1, max_size=6)),
         st.just("turn"),
         st.builds(Judged, st.integers(0, 30), st.sampled_from(list(Verdict))),
     ),
@@ -227,9 +233,16 @@ async def _check(url: str, events: list[Any], pace: Pace) -> None:
         verdicts = Verdicts(store, clock)
         sent: list[Sent] = []
         judged: dict[tuple[int, datetime], str] = {}
+        unheard: list[bytes] = []
         for event in events:
             if event == "turn":
                 await tally.catch_up()
+                await _tell(store, unheard)
+            elif isinstance(event, Unheard):
+                await tally.catch_up()
+                await sink.merge(_columns(event.batch))
+                sent += event.batch
+                unheard += await _withheld(store)
             elif isinstance(event, Judged):
                 await tally.catch_up()
                 await _judge(verdicts, event, sent, judged)
@@ -237,6 +250,8 @@ async def _check(url: str, events: list[Any], pace: Pace) -> None:
                 await sink.merge(_columns(event))
                 # What comes together goes in by time: of two values for a moment the first one stands.
                 sent += event
+        await tally.catch_up()
+        await _tell(store, unheard)
         await tally.catch_up()
         oracles = {
             meter: Oracle(
@@ -270,6 +285,20 @@ async def _emptied(store: Store) -> None:
         await connection.execute(put + "('Norte', 1, %s, %s, 0, 9)", (BASE, MOVED_AT))
         await connection.execute(put + "('Norte', 2, %s, null, 0, null)", (MOVED_AT,))
         await connection.execute(put + "('Sul', 1, %s, null, 0, null)", (MOVED_AT,))
+
+
+async def _withheld(store: Store) -> list[bytes]:
+    async with store.connection() as connection:
+        rows = await connection.execute("delete from arrival returning spans")
+        return [bytes(spans) for (spans,) in await rows.fetchall()]
+
+
+async def _tell(store: Store, unheard: list[bytes]) -> None:
+    async with store.connection() as connection:
+        while unheard:
+            await connection.execute(
+                "insert into arrival (spans, readings, arrived_at) values (%s, 0, now())", (unheard.pop(),)
+            )
 
 
 async def _judge(

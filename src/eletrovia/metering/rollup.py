@@ -199,7 +199,7 @@ def work_out(stretches: NDArray[Any], readings: NDArray[Any], hours: Hours) -> W
     marks = _marks(stretches, stretch, at_us, unrolled, before, after)
     padded = np.append(at_us, 0)
     until = np.where(after < starts[1:], padded[after % len(padded)], stretches["last_us"])
-    return Worked(worked, marks, until, _latest(stretches, readings, starts, after, unrolled))
+    return Worked(worked, marks, until, _latest(stretches, readings, starts, unrolled))
 
 
 def _hours(
@@ -264,10 +264,17 @@ def _marks(
 
 
 def _latest(
-    stretches: NDArray[Any], readings: NDArray[Any], starts: Ints, after: Ints, unrolled: Unrolled
+    stretches: NDArray[Any], readings: NDArray[Any], starts: Ints, unrolled: Unrolled
 ) -> NDArray[Any]:
+    """The last reading in sight, where none beyond it is known of.
+
+    It may lie behind the stretch, when its own arrival has not been dealt with yet. It is written down all
+    the same: whoever deals with that arrival must know that this meter has readings before it.
+    """
     last = starts[1:] - 1
-    some = (last >= starts[:-1]) & (after > last)
+    newest_us = np.append(readings["at_us"], 0)[last]
+    some = last >= starts[:-1]
+    some &= stretches["known_last_us"] <= np.maximum(newest_us, stretches["last_us"])
     # The newest stretch of each meter that has several: they are in order.
     meter = stretches["meter"]
     newest = np.append(meter[1:] != meter[:-1], True) if len(meter) else np.empty(0, np.bool_)
