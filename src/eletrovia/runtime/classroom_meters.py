@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -20,10 +21,12 @@ from eletrovia.classroom.meter_rest import meter_app
 from eletrovia.classroom.meter_tally import Tally
 from eletrovia.classroom.meter_tcp import MetersOverTcp
 from eletrovia.classroom.meter_udp import FIRST_OCTET, MetersOverUdp
+from eletrovia.metering import tally as usage
 from eletrovia.metering.devicekey import DeviceKeys
 from eletrovia.metering.gateways.seal import Seals
 from eletrovia.metering.gateways.udp import UdpGateway
 from eletrovia.metering.history import History
+from eletrovia.metering.hours import Hours
 from eletrovia.metering.intake import Intake, Limits
 from eletrovia.metering.reading import Reading
 from eletrovia.metering.readingstore import ReadingStore
@@ -48,6 +51,8 @@ _LIMITS: Final = Limits(
     # One at a time keeps the order: of two values for one second, the first counts.
     in_flight=1,
 )
+
+_PACE: Final = usage.Pace(look_s=2.0)
 
 
 class Registers:
@@ -118,8 +123,10 @@ async def meters_open(config: Config, *, bind: str) -> AsyncIterator[None]:
             dropped = {"waiting": gateway.waiting, "dropped_by_kernel": counts.kernel_dropped}
             return {"udp": over_udp.shown() | told | dropped, "tcp": over_tcp.shown()}
 
-        tasks = [asyncio.create_task(roster.run()), asyncio.create_task(_tell(gateway, over_udp, over_tcp))]
-        stack.push_async_callback(_cancelled, tasks)
+        # Here, too, usage follows from readings: whoever looks into the database finds what a utility would.
+        tallying = usage.Tally(store, clock, Hours(ZoneInfo(config.metering.time_zone)), pace=_PACE)
+        work = (roster.run(), tallying.run(), _tell(gateway, over_udp, over_tcp))
+        stack.push_async_callback(_cancelled, [asyncio.create_task(one) for one in work])
         server = http_server(meter_app(Registers(roster, history), status))
         serving = asyncio.create_task(server.serve(sockets=[http]))
         try:
