@@ -28,6 +28,8 @@ from eletrovia.metering.hours import hours_of
 from eletrovia.metering.pricedahead import PricedAhead
 from eletrovia.metering.prices import Prices
 from eletrovia.metering.quiet import QuietHours
+from eletrovia.metering.reading import Reading, Readings, Source
+from eletrovia.metering.readingstore import ReadingStore
 from eletrovia.metering.standingstore import StandingStore
 from eletrovia.metering.tariffbook import carried_book
 from eletrovia.metering.usagebook import StoredUsage
@@ -190,6 +192,18 @@ async def test_the_database_itself_knows_what_an_alert_may_be(town: Town) -> Non
     await town.settle(1)
     with pytest.raises(CheckViolation, match="alert_is_for_somebody"):
         await town.alerts.tell([finding(customer_id=None)])
+
+
+async def test_a_days_excess_is_nobodys_worry_after_three_days(town: Town) -> None:
+    await town.settle(1)
+    await town.alerts.tell([finding(), finding(kind=AlertKind.BILL, facts=FACTS[AlertKind.BILL])])
+    town.clock.at += timedelta(days=4)
+    await town.alerts.fade()
+    assert await town.open() == {("bill", "point:P1")}
+    town.clock.at = datetime(2026, 4, 1, 4, tzinfo=UTC)
+    await town.alerts.fade()
+    assert await town.open() == set()
+    assert len(await town.run("select id from alert_news")) == 2, "and nothing is told of it"
 
 
 # -- who hears of it, and when -------------------------------------------------------------------------
@@ -428,15 +442,15 @@ async def test_readings_that_need_a_look_are_told_to_staff_until_somebody_looked
         *([NOON] * 9),
     )
     watch = town.watch()
-    assert await watch.look_at_meters() == 1
-    assert await watch.look_at_meters() == 0
+    assert await watch.look_at_marks() == 1
+    assert await watch.look_at_marks() == 0
     (alert,) = await town.alerts.alerts(None, "en", kind=AlertKind.REGISTER)
     assert sorted(alert.facts["kinds"]) == ["backwards", "jump"]
     await town.run("update mark set verdict = 'accept' where kind = 'jump'")
-    assert await watch.look_at_meters() == 0
+    assert await watch.look_at_marks() == 0
     assert await town.open() == {("register", "meter:1")}
     await town.run("update mark set cleared_at = now() where kind = 'backwards'")
-    await watch.look_at_meters()
+    await watch.look_at_marks()
     assert await town.open() == set()
 
 
@@ -550,6 +564,21 @@ async def test_a_forecast_is_priced_by_the_very_engine_that_bills(town: Town, ta
     peak, _ = own.will_be(HourlyUse(first=use.first, days_wh=evening))
     assert (peak > total * Decimal("1.2")) is (tariff == "cariri-b1-branca")
     assert await own.month_ago() is None  # nothing is known of it
+    # What was measured in February is priced as its bill would have been.
+    readings = [
+        Reading(meter=1, at=prices.midnight(day), energy_wh=register)
+        for day, register in (
+            (date(2026, 2, 1), 1000),
+            (date(2026, 2, 14), 90_000),
+            (date(2026, 3, 1), 241_000),
+        )
+    ]
+    await ReadingStore(town.store, town.clock).merge(Readings.of(Source.HTTP, readings))
+    before = (await ahead.of(["P1"], date(2026, 3, 20)))["P1"]
+    february = await before.month_ago()
+    assert february is not None
+    assert Decimal("0.5") < february / 240 < Decimal("1.6")
+    assert await before.year_ago() is None
     await town.run("update occupancy set from_at = '2026-02-10'")
     later = (await ahead.of(["P1"], date(2026, 3, 20)))["P1"]
     assert await later.month_ago() is None, "the one before is somebody else's"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -33,6 +33,7 @@ from eletrovia.metering.webhookstore import WebhookStore
 from eletrovia.store.pool import Connection, Store
 
 MOST_WEBHOOKS: Final = 5
+_FADES_AFTER: Final = timedelta(days=3)
 _TEST_REST_S: Final = 10.0
 TOLD_WHEN_OVER: Final = (AlertKind.BILL, AlertKind.SILENT, AlertKind.OUTAGE, AlertKind.BLOCKED)
 """The end of these is news, too."""
@@ -109,6 +110,11 @@ class Alerts:
                     await self._write_down(connection, alert_id, News.CLEARED, finding, now)
         self._wake(len(cleared))
         return len(cleared)
+
+    async def fade(self) -> None:
+        """What was true of a day or a period that is past is no longer open."""
+        now = self._clock.now()
+        await self._rows.fade(now, now - _FADES_AFTER, now.astimezone(self._zone).date())
 
     async def _write_down(
         self, connection: Connection, alert_id: str, news: News, finding: Finding, now: datetime

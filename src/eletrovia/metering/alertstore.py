@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import msgspec
@@ -60,6 +60,12 @@ update alert set cleared_at = %s, facts = facts || %s
 where kind = %s and subject = any (%b::text[]) and cleared_at is null
 returning id, kind, level, facts, customer_id, for_staff
 """
+_FADE: Final = """
+update alert set cleared_at = %(now)s
+where cleared_at is null and (
+    kind = 'excess' and raised_at < %(before)s or kind = 'bill' and (facts ->> 'ends_on')::date <= %(today)s
+)
+"""
 _NEWS: Final = """
 insert into alert_news (alert_id, news, level, facts, told_at) values (%s, %s, %s, %s, %s)
 on conflict on constraint alert_news_once do nothing returning id
@@ -108,7 +114,10 @@ class AlertStore:
     # -- raising and clearing: each inside a transaction of the caller's ------------------------------------
 
     async def not_standing(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Those that are no alert already: what a round finds again and again costs one question."""
+        """Those that are no alert already: what a round finds again and again costs one question.
+
+        Forecasts of bills always go on, so that an alert's facts are today's.
+        """
         columns = [
             [one.kind.value for one in findings],
             [one.subject for one in findings],
@@ -118,7 +127,11 @@ class AlertStore:
         async with self._store.connection() as connection:
             rows = await connection.execute(_STANDING, (*columns, list(LASTING)))
             standing = {int(row[0]) for row in await rows.fetchall()}
-        return [one for place, one in enumerate(findings, 1) if place not in standing]
+        return [
+            one
+            for place, one in enumerate(findings, 1)
+            if place not in standing or one.kind is AlertKind.BILL
+        ]
 
     @staticmethod
     async def add(
@@ -184,6 +197,11 @@ class AlertStore:
             )
             for id_, kind_, level, known, customer_id, for_staff in await rows.fetchall()
         ]
+
+    async def fade(self, now: datetime, before: datetime, today: date) -> None:
+        """Excesses raised before that moment and bills of periods that ended are nobody's worry any more."""
+        async with self._store.connection() as connection:
+            await connection.execute(_FADE, {"now": now, "before": before, "today": today})
 
     @staticmethod
     async def news(

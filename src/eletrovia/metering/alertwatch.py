@@ -100,6 +100,7 @@ class AlertWatch:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_on(self.look_at_usage, pace.usage_s))
             tasks.create_task(self._keep_on(self.look_at_meters, pace.meters_s))
+            tasks.create_task(self._keep_on(self.look_at_marks, pace.silence_s))
             tasks.create_task(self._keep_on(self.look_for_silence, min(pace.silence_s, 10.0)))
             tasks.create_task(self._keep_on(self._go_round, pace.rest_s))
 
@@ -269,9 +270,8 @@ class AlertWatch:
         return told + await self._alerts.tell(findings)
 
     async def look_at_meters(self) -> int:
-        """Who was cut off or put on again, and whose readings wait for a person."""
+        """Who was cut off or put on again; how much there was to tell."""
         told = await self._alerts.over(AlertKind.BLOCKED, await self._rows.on_again())
-        told += await self._alerts.over(AlertKind.REGISTER, await self._rows.looked_at())
         now = self._clock.now()
         findings = [
             Finding(
@@ -290,7 +290,13 @@ class AlertWatch:
             )
             for one in await self._rows.cut_off()
         ]
-        findings += [
+        return told + await self._alerts.tell(findings)
+
+    async def look_at_marks(self) -> int:
+        """Whose readings wait for a person; how much there was to tell."""
+        await self._alerts.fade()
+        await self._alerts.over(AlertKind.REGISTER, await self._rows.looked_at())
+        findings = [
             Finding(
                 kind=AlertKind.REGISTER,
                 subject=f"meter:{one.meter}",
@@ -307,7 +313,7 @@ class AlertWatch:
             )
             for one in await self._rows.marked(_MOST_MARKED)
         ]
-        return told + await self._alerts.tell(findings)
+        return await self._alerts.tell(findings)
 
     def _moved_in(self, home: Home) -> date:
         return home.since.astimezone(self._zone).date()

@@ -81,9 +81,15 @@ where a.kind = 'blocked' and a.cleared_at is null and m.state <> 'blocked'
 """
 _MARKED: Final = """
 select k.meter, m.id, min(k.at), array_agg(distinct k.kind), count(*)
-from mark k join meter m on m.key = k.meter
-where k.cleared_at is null and k.verdict is null and k.kind in ('backwards', 'jump', 'conflict')
-group by k.meter, m.id limit %s
+from (
+    select meter, at, kind from mark
+    where cleared_at is null and verdict is null and kind in ('backwards', 'jump', 'conflict')
+    and not exists (
+        select from alert a where a.kind = 'register' and a.meter = mark.meter and a.cleared_at is null
+    )
+    order by at desc limit %s
+) k join meter m on m.key = k.meter
+group by k.meter, m.id
 """
 _LOOKED_AT: Final = """
 select a.subject from alert a
@@ -259,7 +265,7 @@ class WatchStore:
         return await self._subjects(_ON_AGAIN, ())
 
     async def marked(self, limit: int) -> list[Marked]:
-        """Meters with readings that wait for a person."""
+        """Meters with readings that wait for a person and no open alert of it, by the newest ``limit`` readings."""
         async with self._store.connection() as connection:
             rows = await connection.execute(_MARKED, (limit,))
             return [
