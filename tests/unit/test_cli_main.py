@@ -90,7 +90,7 @@ def test_the_verbs_of_the_plan_are_there() -> None:
         *("serve", "demo", "classroom", "trip", "trips", "stations"),
         *("operators", "places", "vehicles", "roads", "config", "doctor"),
         *("gateway", "meter", "simulate", "meters", "customer", "tariffs"),
-        *("alerts", "invoices", "readings"),
+        *("alerts", "invoices", "readings", "usage", "marks"),
     }
 
 

@@ -99,6 +99,12 @@ ERRORS: Final[dict[str, Pair]] = {
         "Uma unidade consumidora tem um medidor só.",
     ),
     "meters.code_missing": ("The claim code is missing.", "Falta o código do medidor."),
+    "usage.which": (
+        "Say one of: a meter's id, --area NAME, --city.",
+        "Diga um só: o id de um medidor, --area NOME ou --city.",
+    ),
+    "marks.one_verdict": ("Either --accept or --exclude.", "Ou --accept, ou --exclude."),
+    "marks.which_meter": ("Whose reading is it?", "De qual medidor é a leitura?"),
     "trips.cancel_which": ("Which trip is to be cancelled?", "Qual viagem deve ser cancelada?"),
     "file.exists": ("{file} is there already.", "{file} já existe."),
     "city.malformed": ("{file} cannot be read: {reason}.", "Não dá para ler {file}: {reason}."),

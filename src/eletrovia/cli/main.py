@@ -17,10 +17,12 @@ from eletrovia.cli import (
     doctor,
     gateway,
     invoices,
+    marks,
     meter,
     meters,
     operators,
     places,
+    prune,
     readings,
     roads,
     serve,
@@ -29,6 +31,7 @@ from eletrovia.cli import (
     tariffs,
     trip,
     trips,
+    usage,
     vehicles,
 )
 from eletrovia.cli.terminal import Terminal
@@ -84,6 +87,9 @@ app.add_typer(stations.app, rich_help_panel=_ASK)
 app.add_typer(meters.app, rich_help_panel=_ASK)
 app.add_typer(customers.app, rich_help_panel=_ASK)
 app.add_typer(readings.app, rich_help_panel=_ASK)
+readings.app.command("prune")(prune.prune)
+app.command(rich_help_panel=_ASK)(usage.usage)
+app.command(rich_help_panel=_ASK)(marks.marks)
 app.add_typer(invoices.app, rich_help_panel=_ASK)
 app.command(rich_help_panel=_ASK)(places.places)
 app.command(rich_help_panel=_ASK)(vehicles.vehicles)

@@ -8,10 +8,12 @@ from eletrovia.cli.words_alert import ALERT_WORDS
 from eletrovia.cli.words_bill import BILL_WORDS
 from eletrovia.cli.words_meter import METER_WORDS
 from eletrovia.cli.words_readings import READING_WORDS
+from eletrovia.cli.words_usage import USAGE_WORDS
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     **ALERT_WORDS,
     **METER_WORDS,
+    **USAGE_WORDS,
     **BILL_WORDS,
     "error": ("Error", "Erro"),
     "ask.password": ("Password of {email}: ", "Senha de {email}: "),
