@@ -7,8 +7,8 @@ import sys
 import traceback
 from time import perf_counter
 
+from tests.fuzz.decoders import DECODERS, SLOW
 from tests.fuzz.run import Crash, fuzz
-from tests.fuzz.targets import TARGETS
 
 
 def main() -> int:
@@ -17,15 +17,17 @@ def main() -> int:
     parser.add_argument(
         "--inputs", type=int, default=10_000_000, help="over all targets; 10 million unless told"
     )
-    parser.add_argument("--target", action="append", choices=TARGETS, help="one decoder; may be said again")
+    parser.add_argument("--target", action="append", choices=DECODERS, help="one decoder; may be said again")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    names = asked.target or list(TARGETS)
+    names = asked.target or list(DECODERS)
     began_s = perf_counter()
+    weight = sum(1 / SLOW.get(name, 1) for name in names)
+    shares = {name: int(asked.inputs / weight / SLOW.get(name, 1)) + 1 for name in names}
     total = 0
     for name in names:
         try:
-            told = fuzz(TARGETS[name](), asked.inputs // len(names) + 1, seed=asked.seed)
+            told = fuzz(DECODERS[name](), shares[name], seed=asked.seed)
         except Crash as crash:
             traceback.print_exception(crash.__cause__)
             print(f"{name}: CRASH with seed {asked.seed} at input {crash.number}: {crash.data!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -84,11 +83,3 @@ def home_devices() -> Target:
         return bool(devices.heard(topic.decode("utf-8", "replace"), payload))
 
     return Target(examples=examples, feed=feed, answers=(ValueError,))
-
-
-TARGETS: dict[str, Callable[[], Target]] = {
-    "frames": frames,
-    "streams": streams,
-    "reports": reports,
-    "home devices": home_devices,
-}

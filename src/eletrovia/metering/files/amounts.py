@@ -47,9 +47,10 @@ def parts_of(texts: Sequence[str], point: Point, per_unit: int) -> tuple[NDArray
     if point is Point.COMMA:
         texts = [text.replace(".", "").replace(",", ".") for text in texts]
     try:
-        told = np.array(texts, np.float64) * per_unit
-        parts = np.rint(told)
-        simple = (np.abs(told) < _EXACT) & (np.abs(told - parts) < 1e-3) & (told >= 0)
+        with np.errstate(over="ignore", invalid="ignore"):  # "inf" and "1e999" are looked at below
+            told = np.array(texts, np.float64) * per_unit
+            parts = np.rint(told)
+            simple = (np.abs(told) < _EXACT) & (np.abs(told - parts) < 1e-3) & (told >= 0)
     except ValueError:
         told = parts = np.zeros(len(texts))
         simple = np.zeros(len(texts), np.bool_)
