@@ -265,7 +265,7 @@ class WatchStore:
         return await self._subjects(_ON_AGAIN, ())
 
     async def marked(self, limit: int) -> list[Marked]:
-        """Meters with readings that wait for a person and no open alert of it, by the newest ``limit`` readings."""
+        """Meters with readings that wait for a person and no open alert of it, by the ``limit`` newest."""
         async with self._store.connection() as connection:
             rows = await connection.execute(_MARKED, (limit,))
             return [
