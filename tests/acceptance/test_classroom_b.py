@@ -224,6 +224,9 @@ def test_five_thousand_in_one_second_are_all_stored(meter_room: MeterRoom, sende
 
 
 def test_fifty_thousand_at_once_are_all_stored(meter_room: MeterRoom, sender: Sender) -> None:
+    rmem_max = Path("/proc/sys/net/core/rmem_max")
+    if os.geteuid() and rmem_max.exists() and int(rmem_max.read_text()) < 4 << 20:
+        pytest.skip("the kernel gives a socket too little room here: net.core.rmem_max under 4 MiB")
     first = 40_000_000
     good = [said(first + place % 10_000, place, place // 10_000) for place in range(50_000)]
     mixed = [one for place, datagram in enumerate(good) for one in
