@@ -16,7 +16,7 @@ from eletrovia.base.window import Window
 from eletrovia.metering.bill import Bill, TaxShare
 from eletrovia.metering.contract import Piece, contract_on
 from eletrovia.metering.invoice import MonthUse
-from eletrovia.metering.metered import Fitted, Metered, metered, packed, unpacked
+from eletrovia.metering.metered import Fitted, Metered, metered, metered_all, packed, unpacked
 from eletrovia.metering.prices import Prices
 from eletrovia.metering.standing import Earlier, Silence, Standing
 from eletrovia.metering.usage import Mark, Resolution, UsageBook
@@ -96,8 +96,12 @@ class Drafts:
         """The bill for a piece of a usage point's days. Raises: NotFound for a price that is not there."""
         terms = piece.contract.terms
         edges = self._prices.edges(terms, piece.days)
-        counted = await metered(self._usage, standing.fittings, edges)
+        settled = _to_settle(standing, piece, heard) if settle else []
+        counted, *again = await metered_all(
+            self._usage, standing.fittings, [edges, *(edges_of(one) for one in settled)]
+        )
         bill = self._prices.bill(terms, piece.days, counted.stretches)
+        differences = [self._difference(standing, one, now) for one, now in zip(settled, again, strict=True)]
         unread_since = _unread_since(standing, heard.silence, edges[-1])
         return Draft(
             usage_point_id=standing.usage_point_id,
@@ -106,7 +110,7 @@ class Drafts:
             tariff_name=self._prices.name(terms),
             metered=counted,
             bill=bill,
-            differences=await self._differences(standing, piece, heard) if settle else (),
+            differences=tuple(one for one in differences if one is not None),
             history=await self._history(standing, piece, month, bill.energy_wh),
             unread_since=unread_since,
             held=_held(standing.usage_point_id, piece, counted, heard, unread_since, edges),
@@ -117,34 +121,24 @@ class Drafts:
 
         Nothing is said while a person has to look at the readings in it, nor when they are not kept any more.
         """
+        if not _may_settle(standing, earlier, heard):
+            return None
+        counted = await metered(self._usage, standing.fittings, edges_of(earlier))
+        return self._difference(standing, earlier, counted)
+
+    def _difference(self, standing: Standing, earlier: Earlier, counted: Metered) -> Difference | None:
         contract = contract_on(standing.contracts, earlier.days.starts_on)
-        before = unpacked(earlier.measured) if earlier.measured else []
-        if contract is None or not before:
-            return None
-        edges = [at_epoch_s(before[0][0]), *(at_epoch_s(ends_s) for _, ends_s, _ in before)]
-        if heard.kept_from is not None and edges[0] < heard.kept_from:
-            return None
-        counted = await metered(self._usage, standing.fittings, edges)
-        if counted.doubtful or [one.energy_wh for one in counted.stretches] == [wh for *_, wh in before]:
+        before = [energy_wh for *_, energy_wh in unpacked(earlier.measured)]
+        if contract is None or counted.doubtful or [one.energy_wh for one in counted.stretches] == before:
             return None
         bill = self._prices.bill(contract.terms, earlier.days, counted.stretches)
-        amount = bill.total - earlier.charged
         return Difference(
             earlier=earlier,
             bill=bill,
             energy_wh=bill.energy_wh - earlier.energy_wh,
-            amount=amount,
+            amount=bill.total - earlier.charged,
             measured=packed(counted.stretches),
         )
-
-    async def _differences(self, standing: Standing, piece: Piece, heard: Heard) -> tuple[Difference, ...]:
-        mine = [
-            one
-            for one in standing.earlier
-            if one.customer_id == piece.customer_id and one.days.ends_on <= piece.days.starts_on
-        ]
-        found = [await self.difference(standing, one, heard) for one in mine[-SETTLED_PERIODS:]]
-        return tuple(one for one in found if one is not None)
 
     async def _history(
         self, standing: Standing, piece: Piece, month: date, energy_wh: int
@@ -209,6 +203,28 @@ def _held(
     if not counted.meters or (unread_since is not None and unread_since <= edges[0]):
         return Conflict("invoice.nothing_measured", usage_point_id=point, **days)
     return None
+
+
+def edges_of(earlier: Earlier) -> list[datetime]:
+    """The moments between which an earlier invoice was measured."""
+    stretches = unpacked(earlier.measured)
+    return [at_epoch_s(stretches[0][0]), *(at_epoch_s(ends_s) for _, ends_s, _ in stretches)]
+
+
+def _may_settle(standing: Standing, earlier: Earlier, heard: Heard) -> bool:
+    if not earlier.measured or contract_on(standing.contracts, earlier.days.starts_on) is None:
+        return False
+    return heard.kept_from is None or heard.kept_from <= edges_of(earlier)[0]
+
+
+def _to_settle(standing: Standing, piece: Piece, heard: Heard) -> list[Earlier]:
+    """The customer's last invoices before a piece, as far back as they may still be settled."""
+    mine = [
+        one
+        for one in standing.earlier
+        if one.customer_id == piece.customer_id and one.days.ends_on <= piece.days.starts_on
+    ]
+    return [one for one in mine[-SETTLED_PERIODS:] if _may_settle(standing, one, heard)]
 
 
 def told_of(mark: Mark) -> dict[str, str | int]:

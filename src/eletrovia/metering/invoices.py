@@ -350,7 +350,7 @@ class Invoices:
         return (
             standing,
             earlier,
-            await self._press.drafts.difference(standing, earlier, await self._press.heard()),
+            await self._press.drafts.difference(standing, earlier, await self._press.heard_of_none()),
         )
 
     async def _share(self, invoice: Invoice) -> CreditShare:

@@ -16,6 +16,9 @@ from eletrovia.metering.usage import Mark, MarkKind, RegisterAt, UsageBook
 _GUESSED: Final = (MarkKind.GAP, MarkKind.ESTIMATED)
 
 
+Span = tuple[datetime, datetime]
+
+
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     """A meter that counted for a usage point in a span of time; ``until_at`` None is still there.
 
@@ -28,7 +31,7 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     until_at: datetime | None = None
     interval_s: int = 900
 
-    def within(self, starts_at: datetime, ends_at: datetime) -> tuple[datetime, datetime] | None:
+    def within(self, starts_at: datetime, ends_at: datetime) -> Span | None:
         """From when until when it counted inside a span; None when it did not."""
         begins = max(self.from_at, starts_at)
         ends = ends_at if self.until_at is None else min(self.until_at, ends_at)
@@ -76,33 +79,63 @@ async def metered(usage: UsageBook, fittings: Sequence[Fitted], edges: Sequence[
     Energy is a difference of registers, so that stretches add up to the whole, to the Wh. Of a stretch, that
     part is estimated which lies in a silence that goes on beyond it: what no two readings bound.
     """
-    energy = [0] * (len(edges) - 1)
-    guessed = [0] * (len(edges) - 1)
-    shares: list[MeterShare] = []
-    marks: list[Mark] = []
+    return (await metered_all(usage, fittings, [edges]))[0]
+
+
+async def metered_all(
+    usage: UsageBook, fittings: Sequence[Fitted], periods: Sequence[Sequence[datetime]]
+) -> list[Metered]:
+    """As ``metered``, for several periods; each meter is asked once for all of them."""
+    sums = [_Sum(edges) for edges in periods]
     for fitted in fittings:
-        span = fitted.within(edges[0], edges[-1])
-        if span is None:
+        spans = [fitted.within(edges[0], edges[-1]) for edges in periods]
+        inside = [span for span in spans if span is not None]
+        if not inside:
             continue
-        own = [mark for mark in await usage.marks(fitted.meter, Window(*span)) if mark.cleared_at is None]
-        marks += own
-        silent = _joined([(m.starts_at, m.ends_at) for m in own if m.kind in _GUESSED])
-        moments = sorted({_clip(at, span) for at in [*edges, *(at for one in silent for at in one)]})
-        registers = {one.at: one for one in await usage.registers_at(fitted.meter, moments)}
+        whole = (min(begins for begins, _ in inside), max(ends for _, ends in inside))
+        marks = [one for one in await usage.marks(fitted.meter, Window(*whole)) if one.cleared_at is None]
+        silent = _joined([(mark.starts_at, mark.ends_at) for mark in marks if mark.kind in _GUESSED])
+        moments = {_clip(at, whole) for one in silent for at in one}
+        for edges, span in zip(periods, spans, strict=True):
+            if span is not None:
+                moments |= {_clip(at, span) for at in edges}
+        registers = {one.at: one for one in await usage.registers_at(fitted.meter, sorted(moments))}
         if not registers:  # it has not told anything yet
             continue
+        for total, span in zip(sums, spans, strict=True):
+            if span is not None:
+                total.add(fitted, span, marks, silent, registers)
+    return [total.metered() for total in sums]
 
-        def counted(a: datetime, b: datetime, known: dict[datetime, RegisterAt] = registers) -> int:
-            return known[b].energy_wh - known[a].energy_wh
 
-        for place, (a, b) in enumerate(pairwise(edges)):
+class _Sum:
+    """One period's use, added up meter by meter."""
+
+    def __init__(self, edges: Sequence[datetime]) -> None:
+        self._edges = edges
+        self._energy = [0] * (len(edges) - 1)
+        self._guessed = [0] * (len(edges) - 1)
+        self._shares: list[MeterShare] = []
+        self._marks: list[Mark] = []
+
+    def add(
+        self,
+        fitted: Fitted,
+        span: Span,
+        marks: Sequence[Mark],
+        silent: Sequence[Span],
+        registers: dict[datetime, RegisterAt],
+    ) -> None:
+        """What one meter counted in ``span``."""
+        self._marks += [one for one in marks if one.starts_at < span[1] and span[0] <= one.ends_at]
+        for place, (a, b) in enumerate(pairwise(self._edges)):
             begins, ends = _clip(a, span), _clip(b, span)
-            energy[place] += counted(begins, ends)
+            self._energy[place] += registers[ends].energy_wh - registers[begins].energy_wh
             for since, until in silent:
                 if since < begins < until or since < ends < until:
-                    inside = _clip(since, (begins, ends)), _clip(until, (begins, ends))
-                    guessed[place] += counted(*inside)
-        shares.append(
+                    first, last = _clip(since, (begins, ends)), _clip(until, (begins, ends))
+                    self._guessed[place] += registers[last].energy_wh - registers[first].energy_wh
+        self._shares.append(
             MeterShare(
                 meter_id=fitted.meter_id,
                 from_at=span[0],
@@ -111,11 +144,16 @@ async def metered(usage: UsageBook, fittings: Sequence[Fitted], edges: Sequence[
                 closing=registers[span[1]],
             )
         )
-    stretches = tuple(
-        Measured(starts_at=a, ends_at=b, energy_wh=energy[place], estimated_wh=guessed[place])
-        for place, (a, b) in enumerate(pairwise(edges))
-    )
-    return Metered(stretches=stretches, meters=tuple(shares), marks=tuple(marks))
+
+    def metered(self) -> Metered:
+        """The sum."""
+        stretches = tuple(
+            Measured(starts_at=a, ends_at=b, energy_wh=energy_wh, estimated_wh=estimated_wh)
+            for (a, b), energy_wh, estimated_wh in zip(
+                pairwise(self._edges), self._energy, self._guessed, strict=True
+            )
+        )
+        return Metered(stretches=stretches, meters=tuple(self._shares), marks=tuple(self._marks))
 
 
 def packed(stretches: Sequence[Measured]) -> bytes:
@@ -130,13 +168,13 @@ def unpacked(octets: bytes) -> list[tuple[int, int, int]]:
     return msgspec.msgpack.decode(octets, type=list[tuple[int, int, int]])
 
 
-def _clip(at: datetime, span: tuple[datetime, datetime]) -> datetime:
+def _clip(at: datetime, span: Span) -> datetime:
     return min(max(at, span[0]), span[1])
 
 
-def _joined(spans: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+def _joined(spans: list[Span]) -> list[Span]:
     """The same spans without overlaps, in order."""
-    joined: list[tuple[datetime, datetime]] = []
+    joined: list[Span] = []
     for since, until in sorted(spans):
         if joined and since <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(until, joined[-1][1]))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from eletrovia.base.errors import Conflict, EletroviaError, Invalid
-from eletrovia.metering.contract import Days, pieces
+from eletrovia.metering.contract import Days, Piece, pieces
 from eletrovia.metering.draft import Draft
 from eletrovia.metering.press import TRIES, Press
 from eletrovia.metering.standing import Standing, period
@@ -47,8 +47,9 @@ class MonthReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Todo(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to do for one usage point: a draft, and whether more follows it; else what stands."""
+    """What there is to do for one usage point: a piece, its draft, whether more follow; else what stands."""
 
+    piece: Piece | None = None
     draft: Draft | None = None
     more: bool = False
     standing: int = 0
@@ -155,20 +156,36 @@ class MonthRun:
         self._held += [Held(usage_point_id=point, code="invoice.changes_too_often") for point in waiting]
 
     async def _todos(self, points: list[str], standings: dict[str, Standing]) -> list[_Todo]:
+        """What there is to do for each usage point; what must be known of all is asked for at once."""
+        todos: dict[str, _Todo] = {}
+        pieces_: dict[str, tuple[Standing, Piece]] = {}
+        for point in points:
+            try:
+                todos[point] = self._todo(standings[point])
+            except EletroviaError as error:
+                todos[point] = _Todo(held=_held(point, error))
+            if (piece := todos[point].piece) is not None:
+                pieces_[point] = (standings[point], piece)
+        heard = await self._press.heard(pieces_)
         limit = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(point: str) -> _Todo:
+        async def drafted(point: str) -> None:
             async with limit:
+                standing, piece = pieces_[point]
                 try:
-                    return await self._todo(standings[point])
+                    draft = await self._press.draft(standing, piece, self._month, heard=heard[point])
+                    if draft.held is not None:
+                        raise draft.held
+                    todos[point] = msgspec.structs.replace(todos[point], draft=draft)
                 except EletroviaError as error:
                     if error.kind in _NOT_THE_POINTS:
                         raise
-                    return _Todo(held=_held(point, error))
+                    todos[point] = _Todo(held=_held(point, error))
 
-        return list(await asyncio.gather(*map(one, points)))
+        await asyncio.gather(*map(drafted, pieces_))
+        return [todos[point] for point in points]
 
-    async def _todo(self, standing: Standing) -> _Todo:
+    def _todo(self, standing: Standing) -> _Todo:
         days = period(standing.contracts, self._month)
         if days is None or (self._until is not None and self._until <= days.starts_on):
             return _Todo()
@@ -181,10 +198,7 @@ class MonthRun:
         if not found:
             inside = [one for one in standing.earlier if one.days.overlaps(days)]
             return _Todo(standing=len(inside))
-        draft = await self._press.draft(standing, found[0], self._month)
-        if draft.held is not None:
-            raise draft.held
-        return _Todo(draft=draft, more=len(found) > 1)
+        return _Todo(piece=found[0], more=len(found) > 1)
 
 
 def _held(point: str, error: EletroviaError) -> Held:

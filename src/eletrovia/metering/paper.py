@@ -317,7 +317,10 @@ def code_rows(code: str, most: int = _CODE_ROW) -> list[str]:
 
 def _qr_svg(code: str) -> str:
     drawn = io.BytesIO()
-    segno.make_qr(code, error="m").save(drawn, kind="svg", border=4, xmldecl=False, svgns=True, omitsize=True)
+    # One of the eight masks: to find the prettiest costs more than all the rest of the page.
+    segno.make_qr(code, error="m", mask=0).save(
+        drawn, kind="svg", border=4, xmldecl=False, svgns=True, omitsize=True
+    )
     return drawn.getvalue().decode()
 
 

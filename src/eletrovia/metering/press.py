@@ -16,7 +16,7 @@ from eletrovia.metering.invoice import Issuer
 from eletrovia.metering.invoicestore import InvoiceStore, Numbers, Written
 from eletrovia.metering.pen import Pen, mine_of
 from eletrovia.metering.prices import Prices
-from eletrovia.metering.standing import Silence, Standing
+from eletrovia.metering.standing import Standing
 from eletrovia.metering.standingstore import StandingStore
 from eletrovia.metering.usage import UsageBook
 from eletrovia.store.pool import Store
@@ -42,17 +42,37 @@ class Press:
         """What stands about one usage point, for bills of about that day."""
         return (await self.stands.standings([usage_point_id], around))[usage_point_id]
 
-    async def draft(self, standing: Standing, piece: Piece, month: date, *, settle: bool = True) -> Draft:
-        """The bill that would be issued now."""
-        ends_at = self.prices.midnight(piece.days.ends_on)
-        fitted = last_fitted(standing, ends_at)
-        silences = await self.stands.silences({fitted.meter: ends_at}) if fitted is not None else {}
-        silence = silences.get(fitted.meter) if fitted is not None else None
-        return await self.drafts.draft(standing, piece, month, heard=await self.heard(silence), settle=settle)
+    async def draft(
+        self,
+        standing: Standing,
+        piece: Piece,
+        month: date,
+        *,
+        heard: Heard | None = None,
+        settle: bool = True,
+    ) -> Draft:
+        """The bill that would be issued now. ``heard`` spares asking for it."""
+        if heard is None:
+            heard = (await self.heard({standing.usage_point_id: (standing, piece)}))[standing.usage_point_id]
+        return await self.drafts.draft(standing, piece, month, heard=heard, settle=settle)
 
-    async def heard(self, silence: Silence | None = None) -> Heard:
-        """What there is to know now about readings."""
-        return Heard(now=self._clock.now(), silence=silence, kept_from=await self.stands.kept_from())
+    async def heard(self, pieces: Mapping[str, tuple[Standing, Piece]]) -> dict[str, Heard]:
+        """What there is to know now about the readings of each usage point's piece."""
+        now, kept_from = self._clock.now(), await self.stands.kept_from()
+        ends = {point: self.prices.midnight(piece.days.ends_on) for point, (_, piece) in pieces.items()}
+        fitted = {point: last_fitted(standing, ends[point]) for point, (standing, _) in pieces.items()}
+        meters = {one.meter: ends[point] for point, one in fitted.items() if one is not None}
+        silences = await self.stands.silences(meters)
+        return {
+            point: Heard(
+                now=now, kept_from=kept_from, silence=None if one is None else silences.get(one.meter)
+            )
+            for point, one in fitted.items()
+        }
+
+    async def heard_of_none(self) -> Heard:
+        """Likewise, for no piece in particular."""
+        return Heard(now=self._clock.now(), kept_from=await self.stands.kept_from())
 
     async def write(
         self, plans: Mapping[str, Standing], drafts: Mapping[str, Draft], around: date, note: str = ""
