@@ -30,7 +30,7 @@ _PARTS: Final = re.compile(r"(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})(?:[T ,]+(.*))
 _CLOCK: Final = re.compile(
     r"(\d{1,2})[:hH](\d{2})?(?:m(?:in)?)?(?::(\d{2}))?(?:[.,]\d+)?\s*(?:([AaPp])\.?[Mm]\.?)?", re.ASCII
 )
-_NUMBER: Final = re.compile(r"\d{9,13}(\.\d+)?", re.ASCII)
+_NUMBER: Final = re.compile(r"(\d{9,11}|\d{13})(\.\d+)?", re.ASCII)
 _COMPACT: Final = re.compile(r"(\d{4})(\d{2})(\d{2})[T ]?(?:(\d{2})(\d{2})(\d{2})?)?", re.ASCII)
 _OFFSET: Final = re.compile(r"([+-])(\d{2}):?(\d{2})", re.ASCII)
 
