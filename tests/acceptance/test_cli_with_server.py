@@ -310,3 +310,46 @@ def test_a_customer_looks_takes_their_data_along_and_is_erased(shell: Shell) -> 
     assert "onde e quando, sem nome" in out
     assert shell.run("customer")[0] == 4
     assert shell.json("customer", "list", DRIVER["email"], staff=True)["customers"] == []
+
+
+def test_from_a_contract_to_a_paid_bill_on_paper(shell: Shell) -> None:
+    rows = [f"2026-{month:02}-01T00:00:00-03:00,{month * 100}" for month in range(1, 8)]
+    (shell.data / "bakery.csv").write_text("time,kwh\n" + "\n".join(rows) + "\n")
+    imported = ("readings", "import", "bakery.csv", "--meter", "BAKERY", "--values", "registers")
+    assert shell.run(*imported, "--unit", "kwh", "--register", staff=True)[0] == 0
+    customer = shell.json("customer", "add", "Padaria Sol Nascente", staff=True)["id"]
+    moved = ("--at", "2026-01-01T00:00:00-03:00")
+    assert shell.run("meters", "assign", "BAKERY", customer, *moved, staff=True)[0] == 0
+    terms = ("--tariff", "classroom-3", "--from", "2026-01-01")
+    assert shell.run("invoices", "contract", "BAKERY", *terms)[0] == 3, "a driver may not"
+    ended, out, _ = shell.run("invoices", "contract", "BAKERY", *terms, staff=True)
+    assert (ended, out) == (0, "BAKERY: classroom-3 from 2026-01-01, read on day 1\n")
+    days = ("--from", "2026-05-01", "--to", "2026-06-01")
+    ended, out, err = shell.run("invoices", "preview", "BAKERY", *days, "--staff", staff=True)
+    assert ended == 0, err
+    assert re.search(r"Energy, 1–31 May +100 +3\.00000 +R\$ 300\.00", out)
+    for issued, stood in ((1, 0), (0, 1)):
+        ended, out, err = shell.run("invoices", "issue", "--month", "2026-05", staff=True)
+        assert ended == 0, out + err
+        assert out.endswith(f"2026-05: {issued} issued, {stood} stood already, 0 wait for a person\n")
+    (bill,) = shell.json("invoices", "list", "--staff", "--month", "2026-05", staff=True)["invoices"]
+    assert (bill["total"], bill["open"]) == ("300.00", "300.00")
+    again = shell.run("invoices", "issue", "BAKERY", *days, "--lang", "pt-BR", staff=True)
+    assert again[1] == f"Já existe: {bill['number']}, R$ 300,00\n"
+    ended, out, err = shell.run("invoices", "show", bill["number"], "--staff", staff=True)
+    assert ended == 0, err
+    for words in ("Padaria Sol Nascente", "BAKERY", "R$ 300.00", "Energy, 1–31 May", "br.gov.bcb.pix"):
+        assert words in out, words
+    assert shell.run("invoices", "show", bill["number"])[0] == 4, "not this driver's"
+    paper = ("invoices", "pdf", bill["number"], "-o", "bill.pdf", "--language", "en", "--staff")
+    assert shell.run(*paper, staff=True)[0] == 0
+    assert (shell.data / "bill.pdf").read_bytes().startswith(b"%PDF-")
+    credit = ("invoices", "credit", bill["id"], "20.00", "--reason", "goodwill", "--key", "k1")
+    assert shell.json(*credit, staff=True) == shell.json(*credit, staff=True)
+    ended, out, _ = shell.run(
+        "invoices", "paid", bill["id"], "280.00", "--reference", "E1", "--lang", "pt-BR", staff=True
+    )
+    assert (ended, out) == (0, "Registrado: 280,00, ainda em aberto 0,00\n")
+    assert "charged 300.00 for 100.000 kWh" in shell.run("invoices", "review", bill["id"], staff=True)[1]
+    assert shell.run("invoices")[2] == "No invoices.\n"
+    assert shell.run("invoices", "issue", staff=True)[0] == 2
