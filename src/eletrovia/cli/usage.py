@@ -33,6 +33,10 @@ def usage(
         Literal["reading", "hour", "day", "month"],
         typer.Option("--by", help="How fine; neighbourhoods by hour or day."),
     ] = "hour",
+    staff: Annotated[
+        bool,
+        typer.Option("--staff", metavar="", help="As the utility's staff: any meter, any neighbourhood."),
+    ] = False,
 ) -> None:
     """What was used, hour by hour, day by day or month by month.
 
@@ -44,7 +48,7 @@ def usage(
 
       eletrovia usage --area Manaíra --json
 
-      eletrovia usage --city --by day
+      eletrovia usage --city --by day --staff
     """
     from eletrovia.base.clock import SystemClock
     from eletrovia.cli.reach import reach
@@ -60,7 +64,8 @@ def usage(
     asked = {"from": since, "until": until, "resolution": by}
     if since is None and until is None:
         asked["from"] = (SystemClock().now() - timedelta(days=_LASTS[by])).isoformat(timespec="seconds")
-    told = reach(terminal).get(path, dict[str, Any], signed_in=True, **asked)
+    server = reach(terminal, role="staff" if staff else "driver")
+    told = server.get(path, dict[str, Any], signed_in=True, **asked)
     if terminal.json:
         terminal.answer(told)
     else:

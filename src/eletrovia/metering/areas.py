@@ -10,7 +10,7 @@ import numpy as np
 
 from eletrovia.base.errors import Denied, Invalid, NotFound
 from eletrovia.base.window import Window
-from eletrovia.metering.hours import MOST_HOURS, Hours, moment_of
+from eletrovia.metering.hours import Hours, moment_of
 from eletrovia.metering.latest import EVERYWHERE
 from eletrovia.metering.live import Hear, Live, Stop
 from eletrovia.metering.reading import epoch_us
@@ -84,10 +84,7 @@ class Areas:
         days = self._hours.day_of(np.array([first, end - 1])).tolist()
         if days[1] - days[0] >= MOST_DAYS:
             raise Invalid("usage.too_long", most=MOST_DAYS)
-        sums = np.zeros((days[1] - days[0] + 1, 3, MOST_HOURS), np.int64)
-        rows = await self._query.area_days(name, self._hours.date_of(days[0]), self._hours.date_of(days[1]))
-        for day, *columns in rows:
-            sums[self._hours.day_number(day) - days[0]] += np.array(columns)
+        sums = await self._query.area_days(name, self._hours.date_of(days[0]), self._hours.date_of(days[1]))
         fewest = 1 if everything else FEWEST
         if resolution is Resolution.DAY:
             edges = self._hours.first_hour[days[0] : days[1] + 2].tolist()
@@ -96,13 +93,14 @@ class Areas:
                 for n, (used, estimated, meters) in enumerate(sums)
                 if meters.max() >= fewest
             ]
-        slots = []
-        for hour in range(first, end):
-            day = int(self._hours.day_of(np.array([hour]))[0])
-            used, estimated, meters = sums[day - days[0], :, hour - int(self._hours.first_hour[day])].tolist()
-            if meters >= fewest:
-                slots.append(self._slot(hour, hour + 1, used, estimated, meters))
-        return slots
+        number = np.arange(first, end)
+        day = self._hours.day_of(number)
+        told = sums[day - days[0], :, number - self._hours.first_hour[day]].tolist()
+        return [
+            self._slot(hour, hour + 1, *values)
+            for hour, values in zip(number.tolist(), told, strict=True)
+            if values[2] >= fewest
+        ]
 
     async def follow(self, name: str | None, hear: Hear, *, everything: bool) -> tuple[Stop, AreaNow | None]:
         """Calls ``hear`` with the area's new totals until stopped; and the one that stands.

@@ -16,7 +16,7 @@ PG_EPOCH_DAY: Final = 730_120
 """2000-01-01, as ``date.toordinal`` counts."""
 _HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TAIL: Final = b"\xff\xff"
-_INT4: Final = 23
+_OIDS: Final = {"i4": 23, "i8": 20}
 # Ours, the wire's, and the function that sends it.
 _KINDS: Final = {
     "i2": ("i2", ">i2", "int2send"),
@@ -26,7 +26,6 @@ _KINDS: Final = {
     "?": ("?", "?", "boolsend"),
     "at": ("i8", ">i8", "timestamptz_send"),
 }
-_ELEMENT: Final = np.dtype([("size", ">i4"), ("value", ">i4")])
 
 
 class TooWide(EletroviaError):
@@ -38,16 +37,18 @@ class TooWide(EletroviaError):
 class Layout:
     """Columns, none of them null.
 
-    Shape:  kinds are ``i2 i4 i8 f8 ?``, ``at`` for a moment (microseconds since 1970 on our side) and a
-            number for ``integer[]`` of that many elements.
+    Shape:  kinds are ``i2 i4 i8 f8 ?``, ``at`` for a moment (microseconds since 1970 on our side), and
+            ``i4[25]`` or ``i8[25]`` for an array of exactly so many.
     """
 
-    def __init__(self, columns: Mapping[str, str | int]) -> None:
+    def __init__(self, columns: Mapping[str, str]) -> None:
         self._columns: dict[str, tuple[Any, np.dtype[Any], str]] = {}
         for name, kind in columns.items():
-            if isinstance(kind, int):
-                wire = np.dtype([("head", (">i4", 5)), ("elements", (_ELEMENT, kind))])
-                self._columns[name] = (("i4", kind), wire, "array_send")
+            element, _, length = kind.rstrip("]").partition("[")
+            if length:
+                one = np.dtype([("size", ">i4"), ("value", _KINDS[element][1])])
+                wire = np.dtype([("head", (">i4", 5)), ("elements", (one, int(length)))])
+                self._columns[name] = ((element, int(length)), wire, "array_send")
             else:
                 self._columns[name] = (_KINDS[kind][0], np.dtype(_KINDS[kind][1]), _KINDS[kind][2])
         self._moments = {name for name, kind in columns.items() if kind == "at"}
@@ -65,8 +66,8 @@ class Layout:
         for name, (ours, wire, _) in self._columns.items():
             made[f"{name}_size"] = wire.itemsize
             if isinstance(ours, tuple):
-                made[name]["head"] = (1, 0, _INT4, ours[1], 1)
-                made[name]["elements"]["size"] = 4
+                made[name]["head"] = (1, 0, _OIDS[ours[0]], ours[1], 1)
+                made[name]["elements"]["size"] = int(ours[0][1:])
                 made[name]["elements"]["value"] = rows[name]
             else:
                 made[name] = rows[name] - PG_EPOCH_US if name in self._moments else rows[name]
@@ -96,7 +97,12 @@ async def copied_in(connection: Connection, table: str, layout: Layout, rows: An
 
 
 async def columns_out(
-    connection: Connection, query: str, layout: Layout, *, most_rows: int | None = None
+    connection: Connection,
+    query: str,
+    layout: Layout,
+    asked: Mapping[str, Any] | None = None,
+    *,
+    most_rows: int | None = None,
 ) -> NDArray[Any]:
     """The rows of a query, in no order. Raises: TooWide where there are more than ``most_rows``.
 
@@ -104,7 +110,7 @@ async def columns_out(
     """
     limited = query if most_rows is None else f"{query} limit {most_rows + 1}"
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(layout.columns_of(limited))
+        await cursor.execute(layout.columns_of(limited), asked)
         row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - an aggregate always answers
     rows = layout.rows(row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ MOST_HOURS: Final = 25
 HOUR_US: Final = 3_600_000_000
 _FIRST_DAY: Final = date(1999, 12, 1)  # before the oldest reading, in any zone
 _END_DAY: Final = date(2080, 1, 1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Hours:
@@ -78,8 +79,7 @@ def hours_of(zone: ZoneInfo) -> Hours:
 
 def moment_of(at_us: int) -> datetime:
     """The aware UTC moment of microseconds since 1970, exactly."""
-    seconds, microseconds = divmod(at_us, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
+    return _EPOCH + timedelta(microseconds=at_us)
 
 
 def _midnight_us(day: date, zone: ZoneInfo) -> int:

@@ -148,13 +148,14 @@ class StoredUsage:
                 firsts, of_hour = np.unique(day, return_inverse=True)
                 part = np.array([self._month_start(one) for one in firsts])[of_hour]
             starts = np.flatnonzero(np.r_[True, part[1:] != part[:-1]])
-        edges = self._hours.edges_us[np.append(number[starts], first + len(usage))].tolist()
+        ends = np.append(number[starts], first + len(usage))
+        edges = [moment_of(edge) for edge in self._hours.edges_us[ends].tolist()]
         used, doubtful = np.add.reduceat(usage, starts).tolist(), np.add.reduceat(estimated, starts).tolist()
         any_known = np.logical_or.reduceat(known, starts).tolist()
         return [
             Slot(
-                starts_at=moment_of(edges[n]),
-                ends_at=moment_of(edges[n + 1]),
+                starts_at=edges[n],
+                ends_at=edges[n + 1],
                 energy_wh=used[n],
                 estimated_wh=doubtful[n],
             )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from eletrovia.base.window import Window
 from eletrovia.metering.copyrows import PG_EPOCH_US, Layout, columns_out
-from eletrovia.metering.hours import moment_of
+from eletrovia.metering.hours import MOST_HOURS, moment_of
 from eletrovia.metering.latest import CHANGE
 from eletrovia.metering.reading import NO_POWER
 from eletrovia.store.pool import Store
@@ -76,13 +76,19 @@ select meter, area, at, energy_wh, coalesce(power_w, {NO_POWER}) from meter_late
 _AREAS: Final = "select area, count(*) from usage_point group by area order by area"
 _POINTS: Final = "select count(*) from usage_point where area = %b"
 _AREA_KEYS: Final = "select key, name from area"
-_AREA_DAYS: Final = """
-select day, hour_wh, estimated_wh, meters from area_hour
-where area = (select key from area where name = %b) and day >= %b and day <= %b order by day
-"""
+_DAY_SUMS: Final = Layout(
+    {
+        "day": "i4",
+        "hour_wh": f"i8[{MOST_HOURS}]",
+        "estimated_wh": f"i8[{MOST_HOURS}]",
+        "meters": f"i4[{MOST_HOURS}]",
+    }
+)
 _ALL_DAYS: Final = """
-select day, hour_wh, estimated_wh, meters from area_hour where day >= %b and day <= %b
+select day - %(first)b::date, hour_wh, estimated_wh, meters from area_hour
+where day >= %(first)b and day <= %(last)b
 """
+_AREA_DAYS: Final = f"{_ALL_DAYS} and area = (select key from area where name = %(area)b)"  # noqa: S608 - fixed
 
 
 class MeterReadings(NamedTuple):
@@ -200,14 +206,18 @@ class UsageQuery:
             rows = await connection.execute(_AREA_KEYS)
             return {int(key): str(name) for key, name in await rows.fetchall()}
 
-    async def area_days(self, area: str | None, first: date, last: date) -> Sequence[Any]:
-        """Day, hours, estimated hours and meters of one area, or of each: then a day comes several times."""
-        async with self._store.connection() as connection, connection.cursor(binary=True) as cursor:
-            if area is None:
-                await cursor.execute(_ALL_DAYS, (first, last))
-            else:
-                await cursor.execute(_AREA_DAYS, (area, first, last))
-            return list(await cursor.fetchall())
+    async def area_days(self, area: str | None, first: date, last: date) -> NDArray[np.int64]:
+        """What one area used, or all did together.
+
+        Shape: by day from ``first`` on; then usage, estimated usage and meters; then hour of the day.
+        """
+        asked = {"area": area, "first": first, "last": last}
+        async with self._store.connection() as connection:
+            rows = await columns_out(connection, _ALL_DAYS if area is None else _AREA_DAYS, _DAY_SUMS, asked)
+        sums = np.zeros((last.toordinal() - first.toordinal() + 1, 3, MOST_HOURS), np.int64)
+        for place, name in enumerate(("hour_wh", "estimated_wh", "meters")):
+            np.add.at(sums[:, place], rows["day"], rows[name])
+        return sums
 
 
 def _moments(octets: bytes) -> NDArray[np.int64]:

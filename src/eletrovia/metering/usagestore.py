@@ -124,9 +124,10 @@ select distinct p.area from touched t join fitting f on f.meter = t.meter
 where not exists (select from area where name = p.area)
 order by 1 on conflict do nothing
 """
+HOURS: Final = f"i4[{MOST_HOURS}]"
 # Days travel as days since 2000-01-01.
 _DAY_ASKED: Final = Layout({"place": "i4", "meter": "i4", "day": "i4"})
-_DAY_STANDS: Final = Layout({"place": "i4", "area": "i4", "doubtful": "?", "hour_wh": MOST_HOURS})
+_DAY_STANDS: Final = Layout({"place": "i4", "area": "i4", "doubtful": "?", "hour_wh": HOURS})
 _DAYS: Final = """
 select d.place, u.area, u.estimated_wh is not null, u.hour_wh from touched_day d
 cross join lateral (
@@ -134,15 +135,13 @@ cross join lateral (
     where meter = d.meter and day = date '2000-01-01' + d.day offset 0
 ) u
 """
-_DAY_ESTIMATED: Final = Layout({"place": "i4", "estimated_wh": MOST_HOURS})
+_DAY_ESTIMATED: Final = Layout({"place": "i4", "estimated_wh": HOURS})
 _ESTIMATED: Final = """
 select d.place, u.estimated_wh from touched_day d
 join usage_day u on u.meter = d.meter and u.day = date '2000-01-01' + d.day
 where u.estimated_wh is not null
 """
-_DAY_NEW: Final = Layout(
-    {"meter": "i4", "day": "i4", "area": "i4", "hour_wh": MOST_HOURS, "estimated_wh": MOST_HOURS}
-)
+_DAY_NEW: Final = Layout({"meter": "i4", "day": "i4", "area": "i4", "hour_wh": HOURS, "estimated_wh": HOURS})
 _PUT_DAYS: Final = """
 insert into usage_day (day, meter, area, hour_wh, estimated_wh)
 select date '2000-01-01' + day, meter, area, hour_wh,
