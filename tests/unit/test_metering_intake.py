@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import psycopg
 import pytest
 from numpy.typing import NDArray
 from psycopg.errors import DiskFull
@@ -321,3 +322,89 @@ async def test_a_failed_commit_is_told_and_repeated_only_where_asked(
             await asyncio.sleep(0.01)
         sink.failing = failing
     assert told(await surely) == [Fate.STORED] * 3
+
+
+class Fastidious:
+    """PostgreSQL, but for a value that nobody foresaw."""
+
+    def __init__(self, store: ReadingStore) -> None:
+        self._store = store
+        self.turns = 0
+
+    async def merge(self, readings: Readings) -> NDArray[np.int8]:
+        self.turns += 1
+        if (readings.energy_wh == 666).any():
+            raise ArithmeticError("never seen before")
+        return await self._store.merge(readings)
+
+
+async def test_one_takers_trouble_is_no_others(store: Store, meters: dict[str, int]) -> None:
+    clock = StoppedClock()
+    sink = Fastidious(ReadingStore(store, clock))
+    intake = Intake(sink, await Roster.open(store, clock), clock, limits=Limits(in_flight=1))
+    values = [1, 2, 666, 3]
+    taken = await asyncio.gather(
+        *(
+            intake.take(Readings.of(Source.TCP, [reading(meters["M1"], minute, one)]))
+            for minute, one in enumerate(values)
+        ),
+        return_exceptions=True,
+    )
+    await intake.close()
+    assert [type(one) for one in taken] == [np.ndarray, np.ndarray, ArithmeticError, np.ndarray]
+    assert sink.turns < 2 * len(values), "they flew together at first"
+    assert await rows(store, "select energy_wh from reading order by at") == [(1,), (2,), (3,)]
+
+
+async def test_the_roster_keeps_up_whatever_becomes_of_one_look(
+    store: Store, database_url: str, meters: dict[str, int]
+) -> None:
+    """A look that the server's administrator cancels must not be the last: revoked keys would stay good."""
+    roster = await Roster.open(store, StoppedClock())
+    keeping_up = asyncio.create_task(roster.run())
+    try:
+        async with await psycopg.AsyncConnection.connect(database_url) as other:
+            await other.execute("lock table meter in access exclusive mode")
+            cancelled = False
+            async with asyncio.timeout(10), store.connection() as admin:
+                while not cancelled:
+                    found = await admin.execute(
+                        "select bool_or(pg_cancel_backend(pid)) from pg_stat_activity"
+                        " where wait_event_type = 'Lock' and datname = current_database()"
+                    )
+                    cancelled = bool((await found.fetchall())[0][0])
+                    await asyncio.sleep(0.01)
+        async with store.connection() as connection:
+            await connection.execute("update meter set secret_epoch = 7 where id = 'M1'")
+        async with asyncio.timeout(10):
+            while int(roster.one(meters["M1"])["epoch"]) != 7:  # type: ignore[index]
+                assert not keeping_up.done()
+                await asyncio.sleep(0.01)
+    finally:
+        keeping_up.cancel()
+        await asyncio.gather(keeping_up, return_exceptions=True)
+
+
+async def test_who_cannot_repeat_waits_for_a_server_that_is_read_only(
+    store: Store, database_url: str, meters: dict[str, int]
+) -> None:
+    clock = StoppedClock()
+    name = (await rows(store, "select current_database()"))[0][0]
+    async with store.connection() as connection:
+        await connection.execute(f'alter database "{name}" set default_transaction_read_only = on')
+    async with await Store.open(database_url) as narrow:
+        intake = Intake(ReadingStore(narrow, clock), await Roster.open(narrow, clock), clock)
+        taking = asyncio.create_task(
+            intake.take_surely(Readings.of(Source.MQTT, [reading(meters["M1"], 1, 1)]))
+        )
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(taking), 0.5)
+        async with narrow.connection() as connection:
+            await connection.execute("set default_transaction_read_only = off")
+            await connection.execute(f'alter database "{name}" reset default_transaction_read_only')
+            await connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        assert told(await taking) == [Fate.STORED]
+        await intake.close()

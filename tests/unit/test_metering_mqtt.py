@@ -50,10 +50,12 @@ class Fragile:
     def __init__(self, store: ReadingStore) -> None:
         self._store = store
         self.gone = 0
+        self.asked = 0
         self.going = asyncio.Event()
         self.going.set()
 
     async def merge(self, readings: Readings) -> NDArray[np.int8]:
+        self.asked += 1
         await self.going.wait()
         if self.gone:
             self.gone -= 1
@@ -299,6 +301,41 @@ async def test_an_hour_that_comes_twice_is_the_one_that_is_now(utility: Utility)
         assert datetime.fromtimestamp(at_us / 1e6, UTC) == expected
 
 
+async def test_a_time_that_no_calendar_holds_spoils_no_neighbours(utility: Utility) -> None:
+    far = '{"method":"NotifyStatus","params":{"ts":%s,"switch:0":{"aenergy":{"total":5}}}}'
+    await utility.tell(
+        ("tele/M1/SENSOR", '{"Time":"2026-03-31T08:00:00","ENERGY":{"Total":1.0}}'),
+        *(("M3/events/rpc", far % ts) for ts in ("1e18", "-1e18", "9.3e12", "1e300")),
+        ("meters/M4/reading", '{"at":1774951200,"energy_wh":1}'),
+    )
+    assert await utility.stored() == {("M1", 1000), ("M4", 1)}
+    assert utility.sorter.counts["device_malformed"] + utility.sorter.counts["device_refused"] == 4
+
+
+async def test_a_stranger_at_a_broker_of_the_users_speaks_for_nobody(utility: Utility) -> None:
+    reading = '{"meter":"M1","at":1774951200,"energy_wh":77,"seq":1}'
+    [(_, answer)] = await utility.tell(("meters/stranger/reading", reading))
+    assert answer["refused"] == [{"place": 0, "why": "not_its_meter"}]
+    assert await utility.stored() == set()
+
+
+async def test_neighbours_of_a_stranger_wait_for_the_database_like_any(
+    utility: Utility, database_url: str
+) -> None:
+    """A stranger is looked for in the table each time: what came with it must not be lost over that."""
+    async with await Store.open(database_url, size=1, wait_s=0.1) as narrow:
+        clock = StoppedClock()
+        roster = await Roster.open(narrow, clock)
+        sorter = Sorter(utility.intake, roster, clock, RECIFE)
+        told = [("tele/M1/SENSOR", b'{"ENERGY":{"Total":1.0}}'), ("tele/Q/SENSOR", b'{"ENERGY":{"Total":2}}')]
+        async with narrow.connection():  # nobody else gets one
+            taking = asyncio.create_task(sorter.take(told))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(taking), 0.5)
+        await taking
+    assert await utility.stored() == {("M1", 1000)}
+
+
 # -- over a broker ------------------------------------------------------------------------------------------
 
 
@@ -511,7 +548,7 @@ async def test_what_a_dead_gateway_had_not_committed_comes_to_the_next(
             await gateway.connected.wait()
             async with aiomqtt.Client("127.0.0.1", port, identifier="m1") as meter:
                 await meter.publish("meters/M1/reading", b'{"at":1774951200,"energy_wh":7}', qos=1)
-            await until(lambda: utility.sorter.counts["reports"] > 0)
+            await until(lambda: utility.sink.asked > 0)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             utility.sink.gone = 100  # what is under way dies with the gateway

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ import structlog
 from numpy.typing import NDArray
 
 from eletrovia.base.clock import Clock
-from eletrovia.base.errors import Overloaded, Unavailable
+from eletrovia.base.errors import EletroviaError, Overloaded, Unavailable
 from eletrovia.metering.reading import FIRST_AT_US, MOST_ENERGY_WH, Fate, Readings, Source, epoch_us
 from eletrovia.metering.roster import Roster
 
@@ -23,6 +24,11 @@ Sender = int | NDArray[np.int32]
 
 SETTLED: Final = Fate.CONFLICT
 """Fates up to this one are settled for good."""
+
+Done = TypeVar("Done")
+
+# A server whose disk is full, or that is becoming a standby, may be made read-only for a while.
+_PASSES: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 
 
 class Sink(Protocol):
@@ -119,17 +125,24 @@ class Intake:
 
     async def take_surely(self, readings: Readings, *, sender: Sender | None = None) -> NDArray[np.int8]:
         """As ``take``, patient, until the database is there again: for senders that cannot repeat."""
+        return await self.surely(lambda: self.take(readings, sender=sender))
+
+    async def surely(self, work: Callable[[], Awaitable[Done]]) -> Done:
+        """What ``work`` answers, tried again until the database is there; twice must be harmless.
+
+        Raises: Unavailable once the intake is closed.
+        """
         rest_s = 0.1
         while True:
             try:
-                fates = await self.take(readings, sender=sender)
-            except (Unavailable, Overloaded, psycopg.OperationalError) as gone:
+                done = await work()
+            except (Unavailable, Overloaded, *_PASSES) as gone:
                 if self._closed:
-                    raise
+                    raise Unavailable("intake.closed") from gone
                 self._stumbled(gone)
             else:
                 self._recovered()
-                return fates
+                return done
             await asyncio.sleep(rest_s)
             rest_s = min(2 * rest_s, 2.0)
 
@@ -215,6 +228,11 @@ class Intake:
         try:
             fates = await self._sink.merge(_together([readings for readings, _ in batch]))
         except Exception as failure:
+            if len(batch) > 1 and not isinstance(failure, (EletroviaError, *_PASSES)):
+                _log.warning("intake.one_by_one", takers=len(batch), reason=repr(failure))
+                for one in batch:  # what is wrong with one taker's readings is no other's trouble
+                    await self._carry([one])
+                return
             for _, answer in batch:
                 if not answer.done():
                     answer.set_exception(failure)

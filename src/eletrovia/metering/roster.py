@@ -61,6 +61,8 @@ class Roster:
                 await self.refresh()
             except EletroviaError as gone:
                 _log.warning("roster.stale", reason=str(gone))
+            except Exception:  # or keys that were revoked would be good for ever
+                _log.exception("roster.stumbled")
 
     async def refresh(self) -> None:
         """Read what changed since the last look."""
@@ -106,9 +108,13 @@ class Roster:
         return mask
 
     def may_speak(self, sender: int | NDArray[np.int32], keys: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """For which of these known meters ``sender`` (or each's own) speaks: itself, and those behind it."""
+        """For which of these known meters ``sender`` (or each's own) speaks: itself, and those behind it.
+
+        Nobody knows sender 0, who speaks for none.
+        """
         mask: NDArray[np.bool_] = (keys == sender) | (self._rows["via"][keys] == sender)
-        return mask
+        # A meter behind no concentrator has 0 there, too.
+        return mask & (np.asarray(sender) > 0)
 
     def one(self, key: int) -> Any | None:
         """One meter's row (``meterstore.ROW``), or None where there is no such meter."""
