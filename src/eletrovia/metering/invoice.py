@@ -41,7 +41,10 @@ class Billed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegisterRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One meter's register at both ends of its part of the period. Units: Wh."""
+    """One meter's register at both ends of its part of the period. Units: Wh.
+
+    Shape: not ``measured`` where it was silent for so long that its register there is an estimate.
+    """
 
     meter_id: str
     from_at: datetime

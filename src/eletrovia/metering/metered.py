@@ -39,13 +39,19 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeterShare(msgspec.Struct, frozen=True, kw_only=True):
-    """What one meter counted of a period: its register at both ends, and whether a reading stands there."""
+    """What one meter counted of a period: its register at both ends.
+
+    Shape:  ``opening_read`` and ``closing_read``: a reading stands there, or one on each side with no silence
+            between them.
+    """
 
     meter_id: str
     from_at: datetime
     until_at: datetime
     opening: RegisterAt
     closing: RegisterAt
+    opening_read: bool
+    closing_read: bool
 
     @property
     def energy_wh(self) -> int:
@@ -142,6 +148,8 @@ class _Sum:
                 until_at=span[1],
                 opening=registers[span[0]],
                 closing=registers[span[1]],
+                opening_read=_is_read(registers[span[0]], silent),
+                closing_read=_is_read(registers[span[1]], silent),
             )
         )
 
@@ -154,6 +162,10 @@ class _Sum:
             )
         )
         return Metered(stretches=stretches, meters=tuple(self._shares), marks=tuple(self._marks))
+
+
+def _is_read(register: RegisterAt, silent: Sequence[Span]) -> bool:
+    return register.measured or not any(since < register.at < until for since, until in silent)
 
 
 def packed(stretches: Sequence[Measured]) -> bytes:

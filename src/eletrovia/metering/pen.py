@@ -241,8 +241,9 @@ def rows_of(draft: Draft) -> tuple[RegisterRow, ...]:
             until_at=share.until_at,
             opening_wh=share.opening.energy_wh,
             closing_wh=share.closing.energy_wh,
-            opening_measured=share.opening.measured,
-            closing_measured=share.closing.measured,
+            opening_measured=share.opening_read,
+            closing_measured=share.closing_read
+            and (draft.unread_since is None or share.until_at <= draft.unread_since),
         )
         for share in draft.metered.meters
     )

@@ -256,5 +256,17 @@ async def test_a_bill_says_how_much_of_it_is_a_guess(biller: Any, silent_home: i
     august, september = await issue(biller, AUG, SEP), await issue(biller, SEP, OCT)
     assert (august.bill.energy_wh, august.bill.estimated_wh) == (310_000, 110_000)
     assert (september.bill.energy_wh, september.bill.estimated_wh) == (200_000, 90_000)
+    assert not august.registers[0].closing_measured
+    assert not september.registers[0].opening_measured
     whole = await biller.invoices.preview("UC-1", AUG, OCT)
     assert (whole.bill.energy_wh, whole.bill.estimated_wh) == (510_000, 0)
+
+
+async def test_a_period_that_ends_between_two_ordinary_readings_is_read(biller: Any, midnight: Any) -> None:
+    await biller.customer("ana")
+    meter = await biller.home("UC-1", customer="ana")
+    await biller.daily(meter, midnight(2026, 8) - timedelta(hours=10), 70)
+    biller.clock.is_day(2026, 10, 5)
+    bill = await issue(biller, AUG, SEP)
+    assert bill.bill.energy_wh == 310_000
+    assert (bill.bill.estimated_wh, bill.registers[0].closing_measured) == (0, True)
