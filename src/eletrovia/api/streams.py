@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
@@ -36,7 +37,8 @@ class Streams:
     ) -> ServerSentEvent:
         """A line to one reader: everything put after ``follow`` was called, as JSON.
 
-        ``still`` is asked at each beat, and ends the line by raising NotFound or Denied.
+        ``still`` is asked every ``BEAT_S``, however much there is to tell; it ends the line by raising
+        NotFound or Denied.
         Raises: Overloaded when there are too many lines.
         """
         mine = self._open.get(account_id, 0)
@@ -62,18 +64,25 @@ class Streams:
             stop = await follow(put)
             try:
                 yield ServerSentEventMessage(comment="hello", retry=2000)
+                loop = asyncio.get_running_loop()
+                beat_at = loop.time() + BEAT_S
                 while True:
-                    try:
-                        async with asyncio.timeout(BEAT_S):
+                    news: Any = None
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout_at(beat_at):
                             news = await waiting.get()
-                    except TimeoutError:
+                    if loop.time() >= beat_at:  # also where news never cease
                         try:
                             await still()
                         except (NotFound, Denied):
                             return
-                        yield ServerSentEventMessage(comment="beat")
-                        continue
-                    yield ServerSentEventMessage(event=self._event, data=msgspec.json.encode(news).decode())
+                        beat_at = loop.time() + BEAT_S
+                        if news is None:
+                            yield ServerSentEventMessage(comment="beat")
+                    if news is not None:
+                        yield ServerSentEventMessage(
+                            event=self._event, data=msgspec.json.encode(news).decode()
+                        )
             finally:
                 stop()
         finally:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from litestar import Router
 
+from eletrovia.api import streams
 from eletrovia.api.body import StrictBody
 from eletrovia.api.routes.areas import areas
 from eletrovia.api.routes.retention import retention
@@ -258,3 +259,37 @@ async def test_live(house: House) -> None:
     for who, shown in (("stranger", [6, None]), ("staff", [6, 1])):
         _, listed = await house.ask(who, "GET", "/areas")
         assert [area.get("now", {}).get("meters") for area in listed] == shown
+
+
+async def test_a_line_ends_when_they_move_out_however_much_there_is_to_tell(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BEAT_S", 0.2)
+    async with asyncio.timeout(10), house.at_work(), house.events("owner", "/meters/m1/live") as told:
+        await anext(told)
+        async with house.store.connection() as connection:
+            await connection.execute("update occupancy set until_at = now() where usage_point_id = 'm1'")
+
+        async def never_silent() -> None:
+            at = house.operator.clock.now()
+            for n in range(1000):
+                await house.tell(1, [(at + timedelta(milliseconds=n), 50_000 + n)])
+                await asyncio.sleep(0.05)
+
+        talking = asyncio.create_task(never_silent())
+        heard = [one async for one in told]
+        assert not talking.done()
+        talking.cancel()
+        assert heard, "there was something to tell all the time"
+
+
+async def test_who_moves_in_does_not_hear_the_last_word_of_those_before(house: House) -> None:
+    async with house.store.connection() as connection:
+        await connection.execute(
+            "update occupancy set from_at = %s where usage_point_id = 'm1'", (MIDNIGHT + timedelta(hours=25),)
+        )
+    async with asyncio.timeout(10), house.at_work(), house.events("owner", "/meters/m1/live") as told:
+        at = house.operator.clock.now().replace(microsecond=0)
+        telling = asyncio.create_task(house.tell(1, [(at, 50_000)]))
+        assert (await anext(told))["energy_wh"] == 50_000
+        await telling

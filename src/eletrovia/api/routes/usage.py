@@ -136,7 +136,8 @@ def usage(
                 raise unknown(meter_id)
             return seen
 
-        meter = (await sight()).meter
+        seen = await sight()
+        meter = seen.meter
 
         async def begin(put: Put) -> Stop:
             stop = live.follow_meter(meter, lambda change: put(_now(meter_id, change)))
@@ -145,7 +146,8 @@ def usage(
             except BaseException:
                 stop()
                 raise
-            if latest is not None:
+            # The last word of whoever lived there before is not theirs to hear.
+            if latest is not None and any(one.starts_at <= latest.at < one.ends_at for one in seen.windows):
                 put(
                     MeterNow(
                         meter_id=meter_id, at=latest.at, energy_wh=latest.energy_wh, power_w=latest.power_w
