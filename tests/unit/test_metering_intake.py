@@ -408,3 +408,14 @@ async def test_who_cannot_repeat_waits_for_a_server_that_is_read_only(
             )
         assert told(await taking) == [Fate.STORED]
         await intake.close()
+
+
+async def test_what_is_too_old_moves_on_with_the_time(store: Store, meters: dict[str, int]) -> None:
+    clock, oldest = StoppedClock(), [0]
+    roster = await Roster.open(store, clock)
+    intake = Intake(ReadingStore(store, clock), roster, clock, oldest_us=lambda: oldest[0])
+    one = Readings.of(Source.UDP, [reading(meters["M1"], 1, 5)])
+    assert told(await intake.take(one)) == [Fate.STORED]
+    oldest[0] = int(one.at_us[0]) + 1
+    assert told(await intake.take(one)) == [Fate.TOO_OLD]
+    await intake.close()

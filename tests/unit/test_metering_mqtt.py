@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from eletrovia.bus.layout import Guests
 from eletrovia.metering.devicekey import DeviceKeys
 from eletrovia.metering.gateways.broker import BrokerAddress, BrokerGateway
 from eletrovia.metering.gateways.login import DeviceLogin, name_at_broker
-from eletrovia.metering.gateways.mqtt import MqttGateway, Sorter
+from eletrovia.metering.gateways.mqtt import Message, MqttGateway, Sorter
 from eletrovia.metering.intake import Intake
 from eletrovia.metering.reading import Readings
 from eletrovia.metering.readingstore import ReadingStore
@@ -558,6 +558,40 @@ async def test_what_a_dead_gateway_had_not_committed_comes_to_the_next(
             assert not await utility.rows()
             running = asyncio.ensure_future(BrokerGateway(url, utility.sorter, name="gateway").run())
             await until(lambda: _has(utility, ("M1", 7)))
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+class Unlucky(Sorter):
+    """Its first answers do not get out: as when the broker takes nothing for a while, and goes on."""
+
+    misses = 3
+
+    async def take(self, messages: Sequence[Message]) -> list[Message]:
+        if self.misses:
+            self.misses -= 1
+            raise aiomqtt.MqttError("Operation timed out")
+        return await super().take(messages)
+
+
+async def test_an_answer_that_did_not_get_out_is_not_the_end_of_hearing(
+    tmp_path: Path, utility: Utility
+) -> None:
+    sorter = Unlucky(utility.intake, utility.roster, StoppedClock(), RECIFE)
+    async with asyncio.timeout(30), impatient_broker(tmp_path) as port:
+        gateway = BrokerGateway(f"mqtt://127.0.0.1:{port}", sorter, name="gateway")
+        running = asyncio.ensure_future(gateway.run())
+        try:
+            await gateway.connected.wait()
+            async with aiomqtt.Client("127.0.0.1", port, identifier="m1") as meter:
+
+                async def said() -> bool:
+                    await meter.publish("meters/M1/reading", b'{"at":1774951200,"energy_wh":7}', qos=1)
+                    return ("M1", 7) in await utility.stored()
+
+                await until(said, timeout_s=20)
+            assert not sorter.misses
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

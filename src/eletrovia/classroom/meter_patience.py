@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 import structlog
 
-from eletrovia.base.errors import Overloaded, Unavailable
+from eletrovia.base.errors import EletroviaError, Overloaded, Unavailable
+from eletrovia.metering.intake import PASSES
 
 _log = structlog.get_logger(__name__)
 
@@ -27,8 +28,8 @@ async def patiently(work: Callable[[], Awaitable[Done]]) -> Done:
     while True:
         try:
             return await work()
-        except (Unavailable, Overloaded) as gone:
-            if gone.code in _FINAL:
+        except (Unavailable, Overloaded, *PASSES) as gone:
+            if isinstance(gone, EletroviaError) and gone.code in _FINAL:
                 raise
             _log.warning("classroom.waits", reason=str(gone))
         await asyncio.sleep(rest_s)

@@ -27,8 +27,9 @@ SETTLED: Final = Fate.CONFLICT
 
 Done = TypeVar("Done")
 
-# A server whose disk is full, or that is becoming a standby, may be made read-only for a while.
-_PASSES: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+PASSES: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+"""What PostgreSQL says when it may well do the same thing later: a server whose disk is full, or that is
+becoming a standby, may be made read-only for a while, and an administrator may cancel anything."""
 
 
 class Sink(Protocol):
@@ -54,7 +55,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     future_s: float = 600.0
-    oldest_us: int = FIRST_AT_US
     flight: int = 10_000
     """Readings in one transaction, at most."""
     in_flight: int = 2
@@ -67,6 +67,7 @@ class Intake:
     """Takes readings in from everywhere; what is answered as settled is on the disk.
 
     What arrives while transactions are away leaves together in the next one, so their size follows the load.
+    ``oldest_us`` is asked each time: what is kept moves on while we run.
     """
 
     def __init__(
@@ -77,12 +78,14 @@ class Intake:
         *,
         limits: Limits | None = None,
         observer: Observer | None = None,
+        oldest_us: Callable[[], int] = lambda: FIRST_AT_US,
     ) -> None:
         self.roster = roster
         self._sink = sink
         self._clock = clock
         self._limits = limits or Limits()
         self._observer = observer
+        self._oldest_us = oldest_us
         self._waiting: deque[tuple[Readings, asyncio.Future[NDArray[np.int8]]]] = deque()
         self._waiting_readings = 0
         self._flights: set[asyncio.Task[None]] = set()
@@ -136,7 +139,7 @@ class Intake:
         while True:
             try:
                 done = await work()
-            except (Unavailable, Overloaded, *_PASSES) as gone:
+            except (Unavailable, Overloaded, *PASSES) as gone:
                 if self._closed:
                     raise Unavailable("intake.closed") from gone
                 self._stumbled(gone)
@@ -171,7 +174,7 @@ class Intake:
         latest_us = epoch_us(self._clock.now()) + int(limits.future_s * 1e6)
         fates[(readings.energy_wh < 0) | (readings.energy_wh > MOST_ENERGY_WH)] = Fate.IMPOSSIBLE
         fates[readings.at_us > latest_us] = Fate.FROM_THE_FUTURE
-        fates[readings.at_us < limits.oldest_us] = Fate.TOO_OLD
+        fates[readings.at_us < max(self._oldest_us(), FIRST_AT_US)] = Fate.TOO_OLD
         known = await self.roster.known(readings.meter)
         if sender is not None and known.any():
             may = np.zeros(len(readings), np.bool_)
@@ -228,7 +231,7 @@ class Intake:
         try:
             fates = await self._sink.merge(_together([readings for readings, _ in batch]))
         except Exception as failure:
-            if len(batch) > 1 and not isinstance(failure, (EletroviaError, *_PASSES)):
+            if len(batch) > 1 and not isinstance(failure, (EletroviaError, *PASSES)):
                 _log.warning("intake.one_by_one", takers=len(batch), reason=repr(failure))
                 for one in batch:  # what is wrong with one taker's readings is no other's trouble
                     await self._carry([one])

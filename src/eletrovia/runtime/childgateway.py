@@ -25,6 +25,7 @@ def member(config: Config) -> Member:
     settings = {
         "store.url": config.store.url,
         "metering.partition": config.metering.partition,
+        "metering.keep_readings_months": config.metering.keep_readings_months,
         "metering.future_s": config.metering.future_s,
         "metering.master_key_file": config.metering.master_key_file,
         "log.format": "json",

@@ -95,11 +95,14 @@ def issuer(config: Config) -> Issuer:
 def intake_of(config: Config, store: Store, roster: Roster, clock: Clock, observer: Observer) -> Intake:
     """The path into the readings, as the settings say."""
     sink = ReadingStore(store, clock, partition=config.metering.partition)
-    oldest = Retention(store, clock, config.metering.keep_readings_months).keep_from()
-    limits = Limits(
-        future_s=config.metering.future_s, oldest_us=FIRST_AT_US if oldest is None else epoch_us(oldest)
-    )
-    return Intake(sink, roster, clock, limits=limits, observer=observer)
+    retention = Retention(store, clock, config.metering.keep_readings_months)
+
+    def oldest_us() -> int:
+        oldest = retention.keep_from()
+        return FIRST_AT_US if oldest is None else epoch_us(oldest)
+
+    limits = Limits(future_s=config.metering.future_s)
+    return Intake(sink, roster, clock, limits=limits, observer=observer, oldest_us=oldest_us)
 
 
 class Metering:

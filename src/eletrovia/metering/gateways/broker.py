@@ -26,6 +26,8 @@ _PATIENCE_S: Final = 5.0
 _REST_S: Final = 1.0
 _LONGEST_REST_S: Final = 15.0
 _AT_ONCE: Final = 3
+_MOST_QUEUED: Final = 100_000
+"""Of what comes with QoS 0 while PostgreSQL is away: no broker waits with that, and memory ends."""
 _BEST_QOS: Final = 2
 
 
@@ -106,6 +108,7 @@ class BrokerGateway:
             identifier=self._name,
             clean_session=False,
             timeout=_PATIENCE_S,
+            max_queued_incoming_messages=_MOST_QUEUED,
             tls_context=ssl.create_default_context() if at.secure else None,
         )
         # aiomqtt has no word for this, and its paho client is where the acknowledgement is sent from.
@@ -113,15 +116,24 @@ class BrokerGateway:
         return client
 
     async def _listen(self, client: aiomqtt.Client) -> None:
+        """Until any part fails: a connection that nobody works for is as good as none. Raises: MqttError."""
         waiting: asyncio.Queue[aiomqtt.Message] = asyncio.Queue(_AT_ONCE * _MOST)
         hands = [asyncio.create_task(self._work(client, waiting)) for _ in range(_AT_ONCE)]
+        hands.append(asyncio.create_task(self._receive(client, waiting)))
         try:
-            async for message in client.messages:
-                await waiting.put(message)
+            await asyncio.wait(hands, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for hand in hands:
                 hand.cancel()
-            await asyncio.gather(*hands, return_exceptions=True)
+            ends = await asyncio.gather(*hands, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+    @staticmethod
+    async def _receive(client: aiomqtt.Client, waiting: asyncio.Queue[aiomqtt.Message]) -> None:
+        async for message in client.messages:
+            await waiting.put(message)
 
     async def _work(self, client: aiomqtt.Client, waiting: asyncio.Queue[aiomqtt.Message]) -> None:
         while True:
@@ -138,9 +150,11 @@ class BrokerGateway:
                 for topic, payload in answers:
                     await client.publish(topic, payload, qos=0)
             except aiomqtt.MqttError:
-                return  # the connection is gone: whoever was not answered says it again
-            except Exception:
+                raise  # whoever was not answered says it again
+            except Exception as failure:
                 _log.exception("mqtt.bunch_failed", messages=len(messages))
+                # What was not acknowledged comes again on a new connection only.
+                raise aiomqtt.MqttError("a bunch failed") from failure
 
 
 def _plain(message: aiomqtt.Message) -> Message:
