@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
@@ -127,6 +128,7 @@ class _Import:
         self._start_wh = start_wh
         self._register = register
         self._met: set[str] = set()
+        self._registering = threading.Lock()
         self.tally = Tally()
         self.readings = 0
         self.registered = 0
@@ -157,10 +159,15 @@ class _Import:
                 yield
 
     def _put(self, to: Destination, piece: Piece) -> NDArray[np.int8]:
-        if self._register and (new := [name for name in piece.meters if name not in self._met]):
-            first = births(piece)
-            self.registered += to.register({name: first[name] for name in new})
-            self._met.update(new)
+        if self._register:
+            # One at a time: two pieces may begin with the same meter.
+            with self._registering:
+                new = [name for name in piece.meters if name not in self._met]
+                if new:
+                    first = births(piece)
+                    registered = to.register({name: first[name] for name in new})
+                    self.registered += registered
+                    self._met.update(new)
         return to.put(piece)
 
     def _settle(self, piece: Piece, answer: Future[NDArray[np.int8]]) -> None:

@@ -118,7 +118,9 @@ class ReadingStore:
             # What stands for each moment: ours, or what was there before.
             standing, standing_kwh = once.energy_wh.copy(), once.sent_kwh.copy()
             if len(left):
-                answered = await connection.execute(_STANDING, (left.tolist(),))
+                # Planned anew each time: only a list that the planner sees becomes a hash table. With a
+                # prepared plan, 10,000 repeated readings took 2 s, not 0.07.
+                answered = await connection.execute(_STANDING, (left.tolist(),), prepare=False)
                 for place, energy_wh, sent_kwh in await answered.fetchall():
                     standing[place], standing_kwh[place] = energy_wh, sent_kwh
             was_there = np.zeros(len(once), np.bool_)

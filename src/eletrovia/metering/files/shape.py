@@ -290,12 +290,12 @@ class _Reader:
         for one, part, good in zip(whose, parts.tolist(), (state == OK).tolist(), strict=True):
             if good:
                 series.setdefault(one, []).append(part)
-        rises = falls = 0
-        for told in series.values():
-            steps = np.diff(np.array(told, np.int64))
-            rises += int((steps > 0).sum())
-            falls += int((steps < 0).sum())
-        if rises + falls >= 10 and falls * 20 > rises:
+        none = np.empty(0, np.int64)
+        steps = np.concatenate([none, *(np.diff(np.array(told, np.int64)) for told in series.values())])
+        rises, falls = int((steps > 0).sum()), int((steps < 0).sum())
+        up, down = int(steps[steps > 0].sum()), -int(steps[steps < 0].sum())
+        # A meter that was swapped falls once or twice, and far; differences fall often, or back all the way.
+        if rises + falls >= 10 and (falls * 20 > rises or (falls >= 10 and down * 5 > up)):
             return Values.DIFFERENCES
         if rises >= 10 and not falls:
             return Values.REGISTERS
