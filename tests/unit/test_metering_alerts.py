@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -34,7 +35,8 @@ from eletrovia.metering.standingstore import StandingStore
 from eletrovia.metering.tariffbook import carried_book
 from eletrovia.metering.usagebook import StoredUsage
 from eletrovia.metering.watchstore import WatchStore
-from eletrovia.metering.webhook import Allowed, Poster
+from eletrovia.metering.webhook import Allowed, Poster, Webhook
+from eletrovia.metering.webhookstore import WebhookStore
 from eletrovia.store.pool import Store
 
 ZONE = ZoneInfo("America/Fortaleza")
@@ -284,6 +286,15 @@ async def test_somebody_elses_alert_is_not_there(town: Town) -> None:
     town.clock.at += timedelta(hours=1)
     assert (await town.alerts.acknowledge(mine.id, None, "staff", "en")).acknowledged_at == NOON
     assert await town.alerts.alerts("c1", "en", open_only=True) == []
+
+
+async def test_others_news_takes_no_room_from_mine(town: Town) -> None:
+    await town.settle(2)
+    others = [finding(subject=f"point:P{n}", customer_id="c2") for n in range(3)]
+    await town.alerts.tell([*others, finding(subject="point:P9", customer_id="c1")])
+    mine = await town.alerts.told_after(0, "c1", limit=2)
+    assert [told.alert.customer_id for told in mine] == ["c1"]
+    assert len(await town.alerts.told_after(0, None, limit=2)) == 2
 
 
 async def test_a_doubtful_reading_is_the_staffs_business_alone(town: Town) -> None:
@@ -655,3 +666,20 @@ async def test_news_is_read_in_order_and_none_is_missed(town: Town) -> None:
     assert "alert_slow" in {told.alert.id for told in second}
     third, _ = await rows.told_since(since)
     assert third == []
+
+
+async def test_webhooks_put_at_once_do_not_wait_for_each_others_connection(database_url: str) -> None:
+    at_once = 4
+    async with await Store.open(database_url, size=at_once, wait_s=2.0) as store:
+        hooks = [
+            Webhook(id=f"h{n}", customer_id=None, url=f"https://example.org/{n}", secret="s", created_at=NOON)
+            for n in range(at_once)
+        ]
+        ready = asyncio.Barrier(at_once)
+
+        async def put(hook: Webhook) -> Webhook | None:
+            await ready.wait()
+            return await WebhookStore(store).put(hook, 5)
+
+        put_there = await asyncio.gather(*map(put, hooks))
+    assert [one.id for one in put_there if one] == [one.id for one in hooks]

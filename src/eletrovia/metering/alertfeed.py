@@ -38,9 +38,14 @@ class AlertFeed:
         """
         self._listeners.add(hear)
         self._wake.set()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_PATIENCE_S):
                 await self._placed.wait()
+        except TimeoutError:
+            pass
+        except BaseException:  # gone before it began
+            self._listeners.discard(hear)
+            raise
         return lambda: self._listeners.discard(hear)
 
     def poke(self) -> None:

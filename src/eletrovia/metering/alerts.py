@@ -193,8 +193,7 @@ class Alerts:
 
     async def told_after(self, news_id: int, customer_id: str | None, *, limit: int = 1000) -> list[Told]:
         """News somebody may hear of that came after one they have."""
-        found = await self._rows.told_after(news_id, limit)
-        return [one for one in found if may_hear(one, customer_id)]
+        return await self._rows.told_after(news_id, customer_id, limit)
 
     def worded(self, alert: Alert, language: Language) -> Alert:
         """With its sentences."""

@@ -268,11 +268,14 @@ class AlertStore:
             row = await rows.fetchone()
         return None if row is None else _alert(row)
 
-    async def told_after(self, news_id: int, limit: int) -> list[Told]:
-        """News with greater ids, oldest first."""
+    async def told_after(self, news_id: int, customer_id: str | None, limit: int) -> list[Told]:
+        """News with greater ids that a customer may hear (staff, without one, all), oldest first."""
         async with self._store.connection() as connection:
             rows = await connection.execute(
-                _TOLD + "where n.id > %s order by n.id limit %s", (news_id, limit)
+                _TOLD + "where n.id > %s"
+                " and (%s::text is null or a.customer_id = %s and a.kind = any (%b::text[]))"
+                " order by n.id limit %s",
+                (news_id, customer_id, customer_id, list(FOR_CUSTOMERS), limit),
             )
             return [_told(row) for row in await rows.fetchall()]
 

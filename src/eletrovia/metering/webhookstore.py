@@ -26,10 +26,11 @@ class WebhookStore:
 
     async def put(self, webhook: Webhook, most: int) -> Webhook | None:
         """The webhook that stands for this address; None where they have too many already."""
+        # One connection at a time: as many of us as there are would wait for each other's second one.
+        found = await self.of_url(webhook.customer_id, webhook.url)
+        if found is not None:
+            return found
         async with self._store.connection() as connection:
-            found = await self.of_url(webhook.customer_id, webhook.url)
-            if found is not None:
-                return found
             rows = await connection.execute(
                 _PUT,
                 {

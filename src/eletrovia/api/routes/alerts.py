@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -223,9 +224,15 @@ def alerts(alerts: Alerts, access: Access, people: People) -> Router:
             data = msgspec.json.encode(item(told, request)).decode()
             return ServerSentEventMessage(event="alert", id=str(told.id), data=data)
 
+        def one_less() -> None:
+            open_streams[account_id] -= 1
+            if open_streams[account_id] == 0:
+                del open_streams[account_id]
+
         open_streams[account_id] = open_streams.get(account_id, 0) + 1
-        stop = await alerts.feed.listen(hear)
-        try:
+        with contextlib.ExitStack() as ending:
+            ending.callback(one_less)  # also when they are gone before we listen
+            ending.callback(await alerts.feed.listen(hear))
             yield ServerSentEventMessage(comment="hello", retry=2000)
             sent: set[int] = set()
             if last_id is not None:
@@ -241,11 +248,6 @@ def alerts(alerts: Alerts, access: Access, people: People) -> Router:
                     continue
                 if told.id not in sent:
                     yield event(told)
-        finally:
-            stop()
-            open_streams[account_id] -= 1
-            if open_streams[account_id] == 0:
-                del open_streams[account_id]
 
     @get("/live", responses=problems(404, 429, signed_in=True), summary="Alerts, live", tags=["alerts"])
     async def live(request: Asked, last_event_id: LastId = None) -> ServerSentEvent:
