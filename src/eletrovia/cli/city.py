@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from eletrovia.base.errors import Invalid, NotFound
-from eletrovia.runtime.cityfile import CITY_FILE, STAFF_FILE, CityServer, Login
+from eletrovia.runtime.cityfile import CITY_FILE, STAFF_FILE, CityServer, GatewayPorts, Login
 
 T = TypeVar("T")
 
@@ -21,6 +21,7 @@ class City(msgspec.Struct, frozen=True):
     servers: tuple[CityServer, ...] = ()
     driver: Login | None = None
     staff: dict[str, Any] | None = None
+    gateway: GatewayPorts | None = None
 
     def named(self, written: str) -> CityServer:
         """The server of an operator by its id or name. Raises: NotFound."""

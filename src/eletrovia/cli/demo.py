@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from eletrovia.cli.city import read_city
 from eletrovia.cli.running import run_to_end
 from eletrovia.cli.terminal import Options, Terminal
 from eletrovia.cli.verb import verb
@@ -19,10 +21,13 @@ def demo(
         typer.Option("--port", "-p", min=1, max=65533, help="HTTP port of the first of the three servers."),
     ] = 8001,
     once: Annotated[
-        bool, typer.Option("--once", metavar="", help="End after the trip is booked instead of staying up.")
+        bool, typer.Option("--once", metavar="", help="End after all is shown instead of staying up.")
     ] = False,
 ) -> None:
-    """Three operators on this machine and a trip booked over all of them; stays up until Ctrl-C.
+    """Three operators on this machine, a trip booked over all of them, a home's bills; stays up until Ctrl-C.
+
+    The first of them is the city's electricity utility, too: 150 simulated homes tell it their meters, and
+    one of them is yours, with a year of bills.
 
     [bold]Examples[/]
 
@@ -36,11 +41,37 @@ def demo(
 
     logs.set_up(settings.log)
 
-    def ready() -> None:
-        """Books a trip as any driver would, over the servers' own HTTP."""
+    def say(key: str, /, **facts: object) -> None:
+        print(terminal.text(key, **facts), flush=True)
+
+    known = read_city(terminal.data_dir)
+
+    def asking() -> Terminal:
+        """Asks as any client would: what the city left for the command line is all it knows."""
+        return Terminal(Options(data=terminal.options.data, lang=terminal.options.lang))
+
+    def trip(stopped: Callable[[], bool]) -> None:
         from eletrovia.cli.trip import ask_of, book_and_show
 
-        fresh = Terminal(Options(data=terminal.options.data, lang=terminal.options.lang))
+        fresh = asking()
         book_and_show(fresh, ask_of(fresh, "João Pessoa", "Feira de Santana", battery=60.0))
 
-    run_to_end(city.demo(settings, first_port=port, ready=ready, stay=not once))
+    def home(stopped: Callable[[], bool]) -> None:
+        from eletrovia.base.clock import SystemClock
+        from eletrovia.cli.demo_home import DemoHome
+        from eletrovia.cli.devices import moved
+        from eletrovia.cli.reach import reach
+
+        if stopped():
+            return
+        fresh = asking()
+        staff, driver = (reach(fresh, role=role) for role in ("staff", "driver"))
+        if known is not None and known.servers:
+            moved(fresh, known.servers[0].url, staff.url)
+        made = DemoHome(fresh, SystemClock(), staff, driver)
+        if made.settle(stopped):
+            fresh.show("")
+            made.show(terminal.data_dir)
+            fresh.show("")
+
+    run_to_end(city.demo(settings, first_port=port, trip=trip, home=home, stay=not once, say=say))

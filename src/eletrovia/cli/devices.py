@@ -39,28 +39,54 @@ class _Answer(msgspec.Struct):
     items: list[_Item]
 
 
-def devices(terminal: Terminal, server: Server, wanted: Sequence[dict[str, Any]]) -> list[Device]:
+def devices(
+    terminal: Terminal,
+    server: Server,
+    wanted: Sequence[dict[str, Any]],
+    *,
+    renewing: bool = False,
+    quiet: bool = False,
+) -> list[Device]:
     """What these meters (``NewMeter`` as JSON) need to speak; those not known yet are registered.
 
-    Raises: Conflict for one that the utility knows and we do not: its key is told only once.
+    Shape: with ``renewing`` one that the utility knows and we do not is given a new key.
+    Raises: Conflict for such a one without: its key is told only once.
     """
-    from eletrovia.sim.device import Device, DeviceBook
+    from eletrovia.cli.server import segment
+    from eletrovia.sim.device import DeviceBook
 
     book = DeviceBook(terminal.data_dir / BOOK_FILE, server.url)
     missing = set(book.missing(one["id"] for one in wanted))
     new = [one for one in wanted if one["id"] in missing]
-    if new:
+    if new and not quiet:
         terminal.say("simulate.registering", count=len(new), url=server.url)
     for start in range(0, len(new), _AT_ONCE):
         answer = server.post("/meters", _Answer, {"meters": new[start : start + _AT_ONCE]})
         fresh = [one.registered for one in answer.items if one.registered is not None]
-        book.keep(Device(one.id, one.number, bytes.fromhex(one.device_key)) for one in fresh)
+        book.keep(map(_device, fresh))
         for one in answer.items:
-            if one.problem is not None and one.problem.code == "meter.taken":
-                raise Conflict("simulation.key_unknown", meter_id=new[start + one.index]["id"])
-            if one.problem is not None:
+            if one.problem is None:
+                continue
+            meter_id = new[start + one.index]["id"]
+            if one.problem.code != "meter.taken":
                 raise Invalid(one.problem.code, **one.problem.facts)
+            if not renewing:
+                raise Conflict("simulation.key_unknown", meter_id=meter_id)
+            book.keep([_device(server.post(f"/meters/{segment(meter_id)}/key", _Registered, None))])
     return book.of(one["id"] for one in wanted)
+
+
+def _device(told: _Registered) -> Device:
+    from eletrovia.sim.device import Device
+
+    return Device(told.id, told.number, bytes.fromhex(told.device_key))
+
+
+def moved(terminal: Terminal, old_url: str, new_url: str) -> None:
+    """The same utility answers elsewhere now; its devices' keys are the same."""
+    from eletrovia.sim.device import DeviceBook
+
+    DeviceBook(terminal.data_dir / BOOK_FILE, new_url).moved(old_url)
 
 
 def place(terminal: Terminal, to: str | None, host: str, port: int, setting: str) -> tuple[str, int]:

@@ -7,16 +7,19 @@ import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from eletrovia.base.clock import SystemClock
+from eletrovia.base.private import write_private
 from eletrovia.base.rng import Rng
 from eletrovia.cli.devices import place
 from eletrovia.cli.numbers import number
 from eletrovia.cli.terminal import Terminal
 from eletrovia.metering.sender import TcpLink, UdpLink
+from eletrovia.runtime.fleet import tether_ends
 from eletrovia.sim import lines
 from eletrovia.sim.device import Device
 from eletrovia.sim.household import Households
@@ -38,10 +41,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     speed: float
     interval_s: int
     rounds: int | None
+    ready_file: Path | None = None
 
 
 async def live(terminal: Terminal, plan: Plan, screen: Screen) -> None:
-    """Until Ctrl-C, or for so many rounds."""
+    """Until Ctrl-C or the end of who started us, or for so many rounds."""
     line, close = await _line(terminal, plan, screen)
     street = Street(
         Households(plan.seed, len(plan.meters)),
@@ -57,10 +61,15 @@ async def live(terminal: Terminal, plan: Plan, screen: Screen) -> None:
     loop = asyncio.get_running_loop()
     for one in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(one, running.cancel)
+    tether = asyncio.create_task(tether_ends())
+    tether.add_done_callback(lambda _: running.cancel())
+    if plan.ready_file is not None:
+        write_private(plan.ready_file, b"")
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await running
     finally:
+        tether.cancel()
         await close()
 
 

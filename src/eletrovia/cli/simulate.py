@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -74,6 +75,7 @@ def meters(
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=1, help="End after so many readings of each.")
     ] = None,
+    ready_file: Annotated[Path | None, typer.Option("--ready-file", hidden=True)] = None,
 ) -> None:
     """Meters whose registers a seed decides: mornings, evenings, weekends, seasons, a fridge in each.
 
@@ -98,6 +100,7 @@ def meters(
     plan = Plan(
         protocol=protocol.value, to=to, url=url, meters=made, speakers=speakers, seed=seed,
         start=start, speed=speed, interval_s=interval, rounds=rounds,
+        ready_file=ready_file,
     )  # fmt: skip
     screen = Screen(terminal)
     run_to_end(live(terminal, plan, screen))

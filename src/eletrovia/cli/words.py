@@ -6,12 +6,14 @@ from typing import Final
 
 from eletrovia.cli.words_alert import ALERT_WORDS
 from eletrovia.cli.words_bill import BILL_WORDS
+from eletrovia.cli.words_demo import DEMO_WORDS
 from eletrovia.cli.words_meter import METER_WORDS
 from eletrovia.cli.words_readings import READING_WORDS
 from eletrovia.cli.words_usage import USAGE_WORDS
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     **ALERT_WORDS,
+    **DEMO_WORDS,
     **METER_WORDS,
     **USAGE_WORDS,
     **BILL_WORDS,

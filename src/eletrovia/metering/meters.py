@@ -172,13 +172,16 @@ class Meters:
         await self._command(meter_id, cut_off=cut_off)
         return await self.meter(meter_id)
 
-    async def new_key(self, meter_id: str) -> str:
-        """A new device key in hexadecimal; the one before is worthless from now on. Raises: NotFound."""
+    async def new_key(self, meter_id: str) -> tuple[int, str]:
+        """The meter's number, and a new device key in hexadecimal; the one before is worthless from now on.
+
+        Raises: NotFound.
+        """
         found = await self._rows.next_epoch(meter_id)
         if found is None:
             raise unknown(meter_id)
         await self._intake.roster.refresh()
-        return self._keys.of(*found).hex()
+        return found[0], self._keys.of(*found).hex()
 
     async def new_claim_code(self, meter_id: str) -> str:
         """A new code for whoever moves in; any before is worthless.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +16,8 @@ from eletrovia.base.ids import new_secret
 from eletrovia.base.private import write_private
 from eletrovia.charging.demo import DEMO_OPERATORS, demo_network
 from eletrovia.charging.location import plain
-from eletrovia.runtime.cityfile import CITY_FILE, CityServer, Login
+from eletrovia.runtime import citymeters
+from eletrovia.runtime.cityfile import CITY_FILE, CityServer, GatewayPorts, Login
 from eletrovia.runtime.config import Config
 from eletrovia.runtime.doors import listener_on, why_taken
 from eletrovia.runtime.fleet import Fleet, Member, only_one
@@ -24,7 +26,10 @@ from eletrovia.runtime.staff import Staff, staff_login
 _DRIVER = "driver@city.example"
 _SETTLE_S = 30.0
 
-Say = Callable[[str], None]
+Say = Callable[..., None]
+"""Tells a key of the command line's words, with its facts."""
+Act = Callable[[Callable[[], bool]], None]
+"""Something shown to who watches, in a thread; what it is given tells whether they want to see no more."""
 
 
 class CityFile(msgspec.Struct, frozen=True):
@@ -33,6 +38,7 @@ class CityFile(msgspec.Struct, frozen=True):
     servers: tuple[CityServer, ...]
     driver: Login
     staff: dict[str, Login]
+    gateway: GatewayPorts | None = None
 
 
 def members(data: Path, first_port: int) -> list[Member]:
@@ -75,9 +81,16 @@ async def check_ports(ports: Iterable[int], *, patience_s: float = 5.0) -> None:
 class City:
     """The running city: what its staff does once, through the servers' own API."""
 
-    def __init__(self, data: Path, fleet: Fleet, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        data: Path,
+        fleet: Fleet,
+        session: aiohttp.ClientSession,
+        gateway: GatewayPorts | None = None,
+    ) -> None:
         self.data = data
         self.fleet = fleet
+        self._gateway = gateway
         self._ids = list(DEMO_OPERATORS)
         urls = dict(zip(self._ids, (member.url for member in fleet.members), strict=True))
         self._staff = Staff(urls, session)
@@ -99,6 +112,7 @@ class City:
             ),
             driver=driver,
             staff=logins,
+            gateway=self._gateway,
         )
         write_private(self.data / CITY_FILE, msgspec.json.encode(known).decode())
         await self._staff.until_all_are_seen(_SETTLE_S)
@@ -129,11 +143,15 @@ async def demo(
     config: Config,
     *,
     first_port: int = 8001,
-    ready: Callable[[], None] = lambda: None,
+    trip: Act = lambda stopped: None,
+    home: Act = lambda stopped: None,
     stay: bool = True,
-    say: Say = lambda line: print(line, flush=True),
+    say: Say = lambda key, **facts: None,
 ) -> None:
-    """Start the city, call ``ready`` when a driver could ask, and stay up until SIGINT or SIGTERM."""
+    """Start the city, show a trip once a driver could ask for one, then a home and its meter's bills.
+
+    Stays up until SIGINT or SIGTERM, which end it at any moment.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -143,30 +161,69 @@ async def demo(
     with only_one(data / "city.lock"):
         fleet = Fleet(members(data, first_port))
         await check_ports(range(first_port, first_port + len(DEMO_OPERATORS)))
-        names = ", ".join(member.name for member in fleet.members)
-        say(f"· starting {names}: each with its own PostgreSQL and NATS")
+        ports = citymeters.gateway_ports(data)
+        utility_id, utility = next(iter(DEMO_OPERATORS)), fleet.members[0]
+        street = [
+            Fleet([citymeters.gateway(config, utility, ports)]),
+            Fleet([citymeters.homes(data, utility_id, ports)]),
+        ]
+        say("demo.starting", names=[member.name for member in fleet.members])
         began_s = loop.time()
-        starting = asyncio.create_task(fleet.start())
+        ended = threading.Event()
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-        try:
-            if not starting.done():
-                starting.cancel()
-                await asyncio.gather(starting, return_exceptions=True)
-                return
-            starting.result()
+        stopping.add_done_callback(lambda _: ended.set())
+
+        async def story() -> None:
+            await fleet.start()
             async with aiohttp.ClientSession() as session:
-                city = City(data, fleet, session)
-                say("· stations, partners and a driver")
-                await city.settle()
-            say(f"· the city is up after {loop.time() - began_s:.1f} s")
-            await asyncio.to_thread(ready)
-            if stay and not stop.is_set():
+                say("demo.settling")
+                await City(data, fleet, session, ports).settle()
+            say("demo.up", seconds=round(loop.time() - began_s, 1))
+            await _acted(trip, ended)
+            # Beside each other: the gateway takes a moment to come up, and so does a home's history.
+            gateway = asyncio.create_task(street[0].start())
+            try:
+                await _acted(home, ended)
+                await gateway
+            finally:
+                gateway.cancel()
+                await asyncio.gather(gateway, return_exceptions=True)
+            await street[1].start()
+            say("demo.meters", homes=citymeters.HOMES, area=citymeters.AREA, tcp=ports.tcp, udp=ports.udp)
+
+        try:
+            told = await _unless(stopping, story())
+            if told and stay:
                 for member in fleet.members:
-                    say(f"  {member.name:<10} {member.url}  (API: {member.url}/api/docs)")
-                say("· staying up; Ctrl-C ends the city, its data stay in " + str(data))
+                    say("demo.member", name=f"{member.name:<10}", url=member.url)
+                say("demo.try", home=citymeters.HOME)
+                say("demo.staying", data=str(data))
                 await stopping
         finally:
             stopping.cancel()
-            say("· stopping")
+            say("demo.stopping")
+            await asyncio.gather(*(one.stop() for one in street))
             await fleet.stop()
+
+
+async def _acted(act: Act, ended: threading.Event) -> None:
+    """Shown to its end, also when we are cancelled: a thread that asks servers must not outlive them."""
+    acting = asyncio.ensure_future(asyncio.to_thread(act, ended.is_set))
+    try:
+        await asyncio.shield(acting)
+    except asyncio.CancelledError:
+        ended.set()
+        await asyncio.gather(acting, return_exceptions=True)
+        raise
+
+
+async def _unless(stopping: asyncio.Task[object], work: Awaitable[None]) -> bool:
+    """Whether the work was done; it is given up when somebody stops us before. Raises: what it raises."""
+    working = asyncio.ensure_future(work)
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not working.done():
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        return False
+    working.result()
+    return True

@@ -20,6 +20,13 @@ class CityServer(msgspec.Struct, frozen=True):
     url: str
 
 
+class GatewayPorts(msgspec.Struct, frozen=True):
+    """Where the city's meters send their readings."""
+
+    udp: int
+    tcp: int
+
+
 class Login(msgspec.Struct, frozen=True):
     """One account. Never printed."""
 

@@ -134,8 +134,9 @@ async def test_a_block_stands_though_nobody_hears_it(utility: Any) -> None:
 
 async def test_a_new_key_ends_the_one_before(utility: Any) -> None:
     old = (await utility.meter("m")).device_key
-    new = await utility.meters.new_key("m")
+    number, new = await utility.meters.new_key("m")
     key = (await utility.access.sight("", "m", is_staff=True)).meter
+    assert number == key
     assert new == utility.keys.of(key, 1).hex() != old
     row = utility.roster.one(key)
     assert row is not None

@@ -69,9 +69,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class DeviceKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A device's key in hexadecimal, shown this once."""
+    """A device's number in our compact frames, and its key in hexadecimal, shown this once."""
 
     id: str
+    number: int
     device_key: str
 
 
@@ -244,7 +245,8 @@ def meters(meters: Meters, customers: Customers, access: Access, people: People)
     )
     async def key(meter_id: MeterId) -> Response[DeviceKey]:
         """The key before is worthless from now on."""
-        made = DeviceKey(id=meter_id, device_key=await meters.new_key(meter_id))
+        number, device_key = await meters.new_key(meter_id)
+        made = DeviceKey(id=meter_id, number=number, device_key=device_key)
         return Response(made, headers=_NO_STORE)
 
     @post(
