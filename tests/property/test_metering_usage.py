@@ -90,7 +90,7 @@ class Oracle:
         counted = difference
         if difference < 0:
             rolled = difference + (nature.rolls_over_at_wh or 0)
-            if nature.rolls_over_at_wh and 0 <= rolled <= limit:
+            if nature.rolls_over_at_wh and 0 <= rolled <= min(limit, nature.rolls_over_at_wh // 2):
                 kinds.add("roll_over")
                 difference = counted = rolled
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -101,7 +102,9 @@ class Drafts:
             self._usage, standing.fittings, [edges, *(edges_of(one) for one in settled)]
         )
         bill = self._prices.bill(terms, piece.days, counted.stretches)
-        differences = [self._difference(standing, one, now) for one, now in zip(settled, again, strict=True)]
+        differences = [
+            await self._difference(standing, one, now, heard) for one, now in zip(settled, again, strict=True)
+        ]
         unread_since = _unread_since(standing, heard.silence, edges[-1])
         return Draft(
             usage_point_id=standing.usage_point_id,
@@ -124,13 +127,21 @@ class Drafts:
         if not _may_settle(standing, earlier, heard):
             return None
         counted = await metered(self._usage, standing.fittings, edges_of(earlier))
-        return self._difference(standing, earlier, counted)
+        return await self._difference(standing, earlier, counted, heard)
 
-    def _difference(self, standing: Standing, earlier: Earlier, counted: Metered) -> Difference | None:
+    async def _difference(
+        self, standing: Standing, earlier: Earlier, counted: Metered, heard: Heard
+    ) -> Difference | None:
         contract = contract_on(standing.contracts, earlier.days.starts_on)
         before = [energy_wh for *_, energy_wh in unpacked(earlier.measured)]
-        if contract is None or counted.doubtful or [one.energy_wh for one in counted.stretches] == before:
+        if contract is None or counted.doubtful or _dropped(counted, heard, edges_of(earlier)):
             return None
+        if [one.energy_wh for one in counted.stretches] == before:
+            return None
+        # Prices that were corrected since may ask for more edges than there were then.
+        edges = {*edges_of(earlier), *self._prices.edges(contract.terms, earlier.days)}
+        if len(edges) > len(before) + 1:
+            counted = await metered(self._usage, standing.fittings, sorted(edges))
         bill = self._prices.bill(contract.terms, earlier.days, counted.stretches)
         return Difference(
             earlier=earlier,
@@ -195,7 +206,7 @@ def _held(
     if counted.doubtful:
         marks = [told_of(mark) for mark in counted.doubtful]
         return Conflict("invoice.needs_a_look", usage_point_id=point, **days, marks=marks)
-    if heard.kept_from is not None and edges[0] < heard.kept_from:
+    if _dropped(counted, heard, edges):
         return Conflict("invoice.readings_dropped", usage_point_id=point, **days)
     if heard.silence is not None and heard.silence.goes_on and heard.now < edges[-1] + WAIT_FOR_READING:
         until = (edges[-1] + WAIT_FOR_READING).isoformat()
@@ -215,6 +226,14 @@ def _may_settle(standing: Standing, earlier: Earlier, heard: Heard) -> bool:
     if not earlier.measured or contract_on(standing.contracts, earlier.days.starts_on) is None:
         return False
     return heard.kept_from is None or heard.kept_from <= edges_of(earlier)[0]
+
+
+def _dropped(counted: Metered, heard: Heard, edges: Sequence[datetime]) -> bool:
+    """Whether readings between these edges were dropped, or the one before them that they begin from."""
+    kept_from = heard.kept_from
+    return kept_from is not None and (
+        edges[0] < kept_from or any(since < kept_from for since in counted.unopened)
+    )
 
 
 def _to_settle(standing: Standing, piece: Piece, heard: Heard) -> list[Earlier]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -39,6 +39,8 @@ from eletrovia.metering.usage import UsageBook
 from eletrovia.store.pool import Store
 
 NOTE_MAX: Final = 500
+OPENING: Final = timedelta(days=28)
+"""How long before a bill's first day the reading may stand that it begins from."""
 MONEY_MAX: Final = 10**9
 
 
@@ -238,6 +240,10 @@ class Invoices:
             limit=limit,
         )
 
+    async def need_readings(self, before: datetime) -> bool:
+        """Whether bills that are not written yet need readings from before a moment: a ``StillNeeded``."""
+        return await self._press.stands.unbilled_before(self.day_of(before) + OPENING)
+
     async def account(self, invoice_id: str) -> Account:
         """Where an invoice stands. Raises: NotFound."""
         found = await self._rows.account(invoice_id)
@@ -303,15 +309,17 @@ class Invoices:
         elif amount is None or not _is_money(amount) or amount <= 0:
             raise Invalid("credit_note.amount_wrong", amount=None if amount is None else str(amount))
 
+        year = self._press.pen.today.year
+
         def make(number: int) -> CreditNote:
             if share is not None:
-                return self._press.pen.readings_note(about, number, share, note=note, by=by)
-            return self._press.pen.note(about, number, amount or Decimal(0), reason, note=note, by=by)
+                return self._press.pen.readings_note(about, year, number, share, note=note, by=by)
+            return self._press.pen.note(about, year, number, amount or Decimal(0), reason, note=note, by=by)
 
         def settle(made: CreditNote) -> Settled | None:
             return None if share is None else settled_by(share.difference, made)
 
-        return await self._rows.credit(invoice, request_id, make, settle, self._press.pen.today.year)
+        return await self._rows.credit(invoice, request_id, make, settle, year)
 
     async def pay(
         self,

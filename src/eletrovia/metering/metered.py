@@ -59,11 +59,15 @@ class MeterShare(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """A usage point's use between edges, with what it was added up from and what is doubtful about it."""
+    """A usage point's use between edges, with what it was added up from and what is doubtful about it.
+
+    Shape:  ``unopened`` tells of each meter whose first reading is younger than its part since when it hung.
+    """
 
     stretches: tuple[Measured, ...]
     meters: tuple[MeterShare, ...]
     marks: tuple[Mark, ...]
+    unopened: tuple[datetime, ...] = ()
 
     @property
     def energy_wh(self) -> int:
@@ -123,6 +127,7 @@ class _Sum:
         self._guessed = [0] * (len(edges) - 1)
         self._shares: list[MeterShare] = []
         self._marks: list[Mark] = []
+        self._unopened: list[datetime] = []
 
     def add(
         self,
@@ -133,6 +138,8 @@ class _Sum:
         registers: dict[datetime, RegisterAt],
     ) -> None:
         """What one meter counted in ``span``."""
+        if registers[span[0]].before_first:
+            self._unopened.append(fitted.from_at)
         self._marks += [one for one in marks if one.starts_at < span[1] and span[0] <= one.ends_at]
         for place, (a, b) in enumerate(pairwise(self._edges)):
             begins, ends = _clip(a, span), _clip(b, span)
@@ -161,7 +168,12 @@ class _Sum:
                 pairwise(self._edges), self._energy, self._guessed, strict=True
             )
         )
-        return Metered(stretches=stretches, meters=tuple(self._shares), marks=tuple(self._marks))
+        return Metered(
+            stretches=stretches,
+            meters=tuple(self._shares),
+            marks=tuple(self._marks),
+            unopened=tuple(self._unopened),
+        )
 
 
 def _is_read(register: RegisterAt, silent: Sequence[Span]) -> bool:

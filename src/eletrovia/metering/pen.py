@@ -65,16 +65,26 @@ class Pen:
         return self._clock.now().astimezone(self._zone).date()
 
     def invoice(
-        self, draft: Draft, standing: Standing, customer: Billed, number: int, notes: Iterator[int], note: str
+        self,
+        draft: Draft,
+        standing: Standing,
+        customer: Billed,
+        year: int,
+        number: int,
+        notes: Iterator[int],
+        note: str,
     ) -> Written:
-        """The finished invoice; credit notes that settle earlier ones take their numbers from ``notes``."""
+        """The finished invoice; credit notes that settle earlier ones take their numbers from ``notes``.
+
+        ``year`` is the one whose counter the numbers were drawn from: midnight may have passed since.
+        """
         now, today = self._clock.now(), self.today
-        settled, favour = self._settle(draft, standing, customer, notes)
+        settled, favour = self._settle(draft, standing, customer, year, notes)
         late = tuple(map(_late, (one for one in draft.differences if _is_line(one))))
         total = draft.bill.total + sum((one.amount for one in late), Decimal(0))
         set_offs = _set_offs(favour, total)
         to_pay = total - sum((one.amount for one in set_offs), Decimal(0))
-        name = f"{today.year}-{number:06}"
+        name = f"{year}-{number:06}"
         invoice = Invoice(
             id=self._ids.new("inv"),
             number=name,
@@ -110,6 +120,7 @@ class Pen:
     def note(
         self,
         about: About,
+        year: int,
         number: int,
         amount: Decimal,
         reason: Reason,
@@ -123,7 +134,7 @@ class Pen:
         """A credit note. ``taxes`` are those inside ``amount``; ``days`` those that it is about."""
         return CreditNote(
             id=self._ids.new("crn"),
-            number=f"C{self.today.year}-{number:06}",
+            number=f"C{year}-{number:06}",
             issuer=self._issuer,
             customer=about.customer,
             invoice_id=about.id,
@@ -141,11 +152,20 @@ class Pen:
         )
 
     def readings_note(
-        self, about: About, number: int, share: CreditShare, place: int = 0, *, note: str = "", by: str = ""
+        self,
+        about: About,
+        year: int,
+        number: int,
+        share: CreditShare,
+        place: int = 0,
+        *,
+        note: str = "",
+        by: str = "",
     ) -> CreditNote:
         """A credit note because of readings; the first one of a difference tells its energy."""
         return self.note(
             about,
+            year,
             number,
             share.amount,
             "readings",
@@ -157,7 +177,7 @@ class Pen:
         )
 
     def _settle(
-        self, draft: Draft, standing: Standing, customer: Billed, notes: Iterator[int]
+        self, draft: Draft, standing: Standing, customer: Billed, year: int, notes: Iterator[int]
     ) -> tuple[list[Settled], list[SetOff]]:
         """How each difference is made good, and the customer's money on earlier invoices after that."""
         mine = mine_of(standing, customer.customer_id)
@@ -170,7 +190,8 @@ class Pen:
                 about = About(
                     id=share.on.id, number=share.on.number, currency=one.bill.currency, customer=customer
                 )
-                settled.append(settled_by(one, self.readings_note(about, next(notes), share, place), place))
+                note = self.readings_note(about, year, next(notes), share, place)
+                settled.append(settled_by(one, note, place))
                 money[share.on.id] += share.amount
             if not own:
                 settled.append(settled_by(one))

@@ -86,6 +86,7 @@ class Press:
         written: list[Written] = []
         places = {point: place for place, point in enumerate(sorted(drafts))}
         note_numbers: Iterator[int] = iter(())
+        year = self.pen.today.year
 
         def finish(point: str, numbers: Numbers) -> Written:
             nonlocal note_numbers
@@ -94,11 +95,11 @@ class Press:
             draft = drafts[point]
             number = numbers.invoice - len(drafts) + 1 + places[point]
             customer = customers[draft.piece.customer_id]
-            done = self.pen.invoice(draft, plans[point], customer, number, note_numbers, note)
+            done = self.pen.invoice(draft, plans[point], customer, year, number, note_numbers, note)
             written.append(done)
             return done
 
-        stale = await self.rows.issue(plans, around, year=self.pen.today.year, notes=notes, finish=finish)
+        stale = await self.rows.issue(plans, around, year=year, notes=notes, finish=finish)
         return written, stale
 
 

@@ -92,7 +92,8 @@ def unroll(
     end = rolls_over_at_wh[stretch]
     rolled = difference + end
     lower = difference < 0
-    over = lower & (end > 0) & (rolled >= 0) & (rolled <= limit)
+    # In a long silence the fuse lets nearly a whole turn through: the shorter way round is the likely one.
+    over = lower & (end > 0) & (rolled >= 0) & (rolled <= np.minimum(limit, end // 2))
     difference[over] = rolled[over]
     back = lower & ~over
     jump = difference > limit

@@ -90,6 +90,26 @@ select usage_point_id from contract where usage_point_id > %s
 group by usage_point_id order by usage_point_id limit %s
 """
 
+# Days from which on readings are there still: those of older days are needed by nobody any more.
+_UNBILLED: Final = """
+select exists (
+    select from occupancy o
+    cross join lateral (
+        select min(valid_from) as since from contract where usage_point_id = o.usage_point_id
+    ) c
+    cross join lateral (
+        select greatest(c.since, (o.from_at at time zone %(zone)s)::date, %(first)s::date) as starts_on,
+               least((o.until_at at time zone %(zone)s)::date, %(end)s::date) as ends_on
+    ) lived
+    where c.since is not null and starts_on < ends_on and not exists (
+        select from (
+            select range_agg(daterange(i.starts_on, i.ends_on)) as days from invoice i
+            where i.usage_point_id = o.usage_point_id and i.ends_on > lived.starts_on
+        ) billed where days @> daterange(lived.starts_on, lived.ends_on)
+    )
+)
+"""
+
 _LOOK_BACK: Final = timedelta(days=430)  # thirteen months, and a period that hangs over
 _SETTLE_BACK: Final = timedelta(days=170)  # three periods, each as long as one can be
 
@@ -136,6 +156,20 @@ class StandingStore:
         async with self._store.connection() as connection:
             row = await (await connection.execute("select from_at from reading_kept")).fetchone()
         return None if row is None else row[0]
+
+    async def unbilled_before(self, day: date) -> bool:
+        """Whether somebody lived somewhere under a contract, before that day, and has no bill for it.
+
+        Days whose readings were dropped before are not asked about.
+        """
+        async with self._store.connection() as connection:
+            rows = await connection.execute(
+                "select (from_at at time zone %s)::date from reading_kept", (self._zone,)
+            )
+            kept = await rows.fetchone()
+            first = date.min if kept is None else kept[0]
+            rows = await connection.execute(_UNBILLED, {"zone": self._zone, "first": first, "end": day})
+            return await rows.fetchone() == (True,)
 
     async def points(self, after: str, limit: int) -> list[str]:
         """Usage points that have a contract, in order, behind ``after``."""

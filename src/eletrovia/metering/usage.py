@@ -27,12 +27,14 @@ class RegisterAt(msgspec.Struct, frozen=True, kw_only=True):
     Units:  energy_wh never goes back: roll-overs are unrolled, readings that are marked add nothing. Only
             differences mean anything, and they telescope: slots of a period add up to the whole, to the Wh.
     Shape:  ``measured`` when a reading stands there; else it lies on the line between its neighbours, rounded
-            down, or before the first or after the last one, whose value it then has.
+            down, or before the first or after the last one, whose value it then has. ``before_first``: no
+            reading is so old.
     """
 
     at: datetime
     energy_wh: int
     measured: bool
+    before_first: bool = False
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,8 +46,15 @@ class StoredUsage:
         registers, exact = on_the_line(_unrolled(readings), readings.at_us, asked)
         # From the first reading's own value on, so that numbers look like the register they are about.
         return [
-            RegisterAt(at=moment, energy_wh=register + int(readings.energy_wh[0]), measured=measured)
-            for moment, register, measured in zip(moments, registers.tolist(), exact.tolist(), strict=True)
+            RegisterAt(
+                at=moment,
+                energy_wh=register + int(readings.energy_wh[0]),
+                measured=measured,
+                before_first=at_us < int(readings.at_us[0]),
+            )
+            for moment, at_us, register, measured in zip(
+                moments, asked.tolist(), registers.tolist(), exact.tolist(), strict=True
+            )
         ]
 
     async def series(self, meter: int, during: Window, resolution: Resolution) -> list[Slot]:

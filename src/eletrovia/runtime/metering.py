@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -136,6 +136,7 @@ class Metering:
             hours_of(self.zone),
             registry,
             keep_readings_months=config.metering.keep_readings_months,
+            still_needed=self._readings_needed,
         )
         observer = self.tallying.observer(ReadingMetrics(registry))
         self.intake = intake_of(config, store, self.roster, clock, observer)
@@ -185,6 +186,9 @@ class Metering:
             return (f"customers.{await self.access.customer_id(who.account_id)}.alerts",)
         except EletroviaError:  # no customer yet, or no database to ask: the rest of what they may stands
             return ()
+
+    async def _readings_needed(self, before: datetime) -> bool:
+        return await self.invoices.need_readings(before)
 
     async def _sight(self, who: Who, meter_id: str) -> Sight:
         return await self.access.sight(who.account_id, meter_id, is_staff=who.is_staff)

@@ -24,7 +24,7 @@ from eletrovia.metering.hours import Hours
 from eletrovia.metering.intake import Observer
 from eletrovia.metering.live import Live
 from eletrovia.metering.reading import Source
-from eletrovia.metering.retention import Retention, StillNeeded, needed_by_nobody
+from eletrovia.metering.retention import Retention, StillNeeded
 from eletrovia.metering.tally import Tally
 from eletrovia.metering.usagebook import StoredUsage
 from eletrovia.metering.usagequery import UsageQuery
@@ -46,7 +46,7 @@ class Tallying:
         registry: CollectorRegistry,
         *,
         keep_readings_months: int,
-        still_needed: StillNeeded = needed_by_nobody,
+        still_needed: StillNeeded,
     ) -> None:
         query = UsageQuery(store)
         self._clock = clock
