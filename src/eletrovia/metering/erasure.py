@@ -45,6 +45,41 @@ agreed as (
 )
 select meter, min(at), max(at), count(*) from gone group by meter order by meter
 """
+# Where readings have left by their age, nothing is worked out anew: hours are made even as they stand, to the
+# Wh of each day. A day that is not all of one stay, or not all gone, keeps its; areas are sums over many.
+_LEVEL: Final = """
+with stay as (
+    select f.meter, greatest(f.from_at, o.from_at) as since,
+           least(coalesce(f.until_at, 'infinity'), coalesce(o.until_at, 'infinity'), k.from_at) as until
+    from occupancy o
+    join fitting f on f.usage_point_id = o.usage_point_id
+                  and tstzrange(f.from_at, f.until_at) && tstzrange(o.from_at, o.until_at)
+    cross join reading_kept k
+    where o.customer_id = %(customer)s
+),
+old as (
+    select d.* from stay s join usage_day d on d.meter = s.meter
+           and d.day::timestamp at time zone %(zone)s >= s.since
+           and (d.day + 1)::timestamp at time zone %(zone)s <= s.until
+)
+update usage_day u set hour_wh = even.hour_wh, estimated_wh = even.estimated_wh
+from old, lateral (
+    select array_agg(case when wh < 0 then wh else used / known + (rank <= used %% known)::int end
+                     order by place)::integer[] as hour_wh,
+           case when old.estimated_wh is not null then
+               array_agg(case when wh < 0 then 0 else guessed / known + (rank <= guessed %% known)::int end
+                         order by place)::integer[]
+           end as estimated_wh
+    from (
+        select wh, place, sum(greatest(wh, 0)) over () as used,
+               sum(case when wh < 0 then 0 else coalesce(estimated, 0) end) over () as guessed,
+               count(*) filter (where wh >= 0) over () as known,
+               count(*) filter (where wh >= 0) over (order by place) as rank
+        from unnest(old.hour_wh, old.estimated_wh) with ordinality as hour (wh, estimated, place)
+    ) hours
+) even
+where u.meter = old.meter and u.day = old.day
+"""
 _ARRIVAL: Final = "insert into arrival (spans, readings, arrived_at) values (%b, %s, %s)"
 _NOBODY: Final = """
 update customer set account_id = null, name = %s, tax_id = null, email = null, address = '', erased_at = %s
@@ -81,7 +116,9 @@ async def thin_readings(connection: Connection, customer_id: str, zone: ZoneInfo
 
     Usage finer than a day is worked out anew, from what is left.
     """
-    rows = await connection.execute(_THIN, {"customer": customer_id, "zone": zone.key})
+    asked = {"customer": customer_id, "zone": zone.key}
+    await connection.execute(_LEVEL, asked)
+    rows = await connection.execute(_THIN, asked)
     thinned = await rows.fetchall()
     if not thinned:
         return 0

@@ -19,6 +19,7 @@ from eletrovia.metering.customer import Claimant, CustomerChanges, MoveIn, NewCu
 from eletrovia.metering.hours import hours_of
 from eletrovia.metering.meter import Swap
 from eletrovia.metering.privacy import Privacy
+from eletrovia.metering.retention import Retention
 from eletrovia.metering.section import Kept, kept_until
 from eletrovia.metering.tally import Tally
 from eletrovia.metering.usage import Resolution
@@ -249,6 +250,43 @@ async def test_usage_of_an_erased_stay_is_even_within_each_day(utility: Any) -> 
             assert abs(energy_wh - total / 24) <= 2, at
     assert max(before.values()) == 200
     assert len({before[at] for at in before if moved_in <= at < left}) > 1
+
+
+async def test_hours_are_made_even_also_where_readings_have_left_by_their_age(utility: Any) -> None:
+    begins = utility.clock.at
+    customer_id = await maria(utility)
+    moved_in = utility.clock.at
+    left = utility.clock.pass_by(days=40)
+    await utility.customers.leave(WORDS[4], "home")
+    ends = utility.clock.pass_by(days=3)
+    key = (await utility.access.sight("", "home", is_staff=True)).meter
+    moments = [begins + n * timedelta(hours=1) for n in range(int((ends - begins).total_seconds()) // 3600)]
+    wh = itertools.accumulate(0 if 9 <= at.hour < 21 else 101 for at in moments)
+    told = [one for n, one in enumerate(zip(moments, wh, strict=True)) if n % 50 not in (7, 8)]
+    await utility.read(key, told)
+    hours = hours_of(ZONE)
+    tally, book = Tally(utility.store, utility.clock, hours), StoredUsage(utility.store, hours)
+    await tally.catch_up()
+    whole = Window(begins, ends)
+    by_day = await book.series(key, whole, Resolution.DAY)
+    before = {one.starts_at: one.energy_wh for one in await book.series(key, whole, Resolution.HOUR)}
+    utility.clock.pass_by(days=90)
+    assert (await Retention(utility.store, utility.clock, 1).prune()).dropped
+    assert not await utility.rows("select at from reading")
+    await utility.privacy.erase(customer_id)
+    await tally.catch_up()
+    after = {one.starts_at: one for one in await book.series(key, whole, Resolution.HOUR)}
+    assert await book.series(key, whole, Resolution.DAY) == by_day, "days stay, estimates too"
+    assert after.keys() == before.keys()
+    first = (moved_in.astimezone(ZONE) + timedelta(days=1)).date()
+    for at, one in after.items():
+        day = at.astimezone(ZONE).date()
+        if first <= day < left.astimezone(ZONE).date():
+            those = [two.energy_wh for two in after.values() if two.starts_at.astimezone(ZONE).date() == day]
+            assert max(those) - min(those) <= 1
+            assert 0 <= one.estimated_wh <= one.energy_wh
+        else:
+            assert one.energy_wh == before[at], "a day that was not all hers stays as it is"
 
 
 async def test_what_must_be_finished_first_is(utility: Any) -> None:
