@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -21,7 +22,7 @@ from eletrovia.base.errors import Conflict
 from eletrovia.cli.numbers import number
 from eletrovia.cli.reach import reach
 from eletrovia.cli.readings_http import ReadingsOverHttp
-from eletrovia.cli.terminal import Terminal
+from eletrovia.cli.terminal import EXIT_CODES, Terminal
 from eletrovia.metering.files.destination import Destination, Tally, births
 from eletrovia.metering.files.shape import Shape, Wishes
 from eletrovia.metering.files.sheet import Sheet
@@ -118,6 +119,8 @@ def run(
         _draw(terminal, answer, work.readings)
     total = answer.total
     if total.refused and not total.stored + total.duplicate + total.conflict:
+        if terminal.json:  # the answer has said it all
+            raise typer.Exit(EXIT_CODES["conflict"])
         raise Conflict("readings.none_kept", refused=total.refused, reasons=", ".join(total.why))
 
 
@@ -179,8 +182,10 @@ def _destination(terminal: Terminal, *, direct: bool) -> Iterator[Destination]:
     if not direct:
         yield ReadingsOverHttp(reach(terminal, role="staff"))
         return
+    from eletrovia.runtime import logs
     from eletrovia.runtime.readings_direct import direct_readings
 
+    logs.set_up(msgspec.structs.replace(terminal.config.log, level="warning"))
     with direct_readings(terminal.config) as to:
         yield to
 
