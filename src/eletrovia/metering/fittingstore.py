@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any, Final, LiteralString
 
 import msgspec
+import numpy as np
 from psycopg.errors import CheckViolation, ExclusionViolation, UniqueViolation
 
 from eletrovia.base.errors import Conflict, Invalid, NotFound
 from eletrovia.base.window import Window
+from eletrovia.metering.arrival import packed
 from eletrovia.metering.meter import (
     Changes,
     Fitting,
@@ -21,6 +23,7 @@ from eletrovia.metering.meter import (
     Swap,
     tidy_area,
 )
+from eletrovia.metering.reading import epoch_us
 from eletrovia.store.pool import Connection, Store, constraint_of
 
 _BORN: Final = """
@@ -71,6 +74,12 @@ update meter set max_power_w = coalesce(%s, max_power_w), rolls_over_at_wh = coa
     interval_s = coalesce(%s, interval_s),
     via = case when %s::text is null then via else (select key from meter v where v.id = %s) end
 where id = %s
+"""
+# What was counted before readings were dropped stays as it is.
+_COUNTED: Final = """
+select key, greatest(first_at, (select from_at from reading_kept)), at
+from meter join meter_latest on meter = key
+where id = %s and at >= coalesce((select from_at from reading_kept), at)
 """
 _AREA: Final = """
 update usage_point set area = %s
@@ -178,7 +187,8 @@ class FittingStore:
             )
             return await rows.fetchone() is not None
 
-    async def change(self, meter_id: str, changes: Changes) -> None:
+    async def change(self, meter_id: str, changes: Changes, now: datetime) -> None:
+        """All that a meter counted is worked out anew where readings mean something else from now on."""
         async with self._store.transaction() as connection:
             await connection.execute(
                 _CHANGE,
@@ -193,6 +203,8 @@ class FittingStore:
             )
             if changes.area is not None:
                 await connection.execute(_AREA, (tidy_area(changes.area), meter_id))
+            if changes.how_it_counts:
+                await _count_anew(connection, meter_id, now)
 
     async def set_state(self, meter_id: str, state: MeterState) -> bool:
         """Whether there is such a meter and it is not removed."""
@@ -317,6 +329,15 @@ async def _take_out(
         raise Invalid("meter.fitted_later", meter_id=meter_id, at=at.isoformat()) from early
     row = await rows.fetchone()
     return None if row is None else (str(row[0]), int(row[1]), str(row[2]))
+
+
+async def _count_anew(connection: Connection, meter_id: str, now: datetime) -> None:
+    rows = await connection.execute(_COUNTED, (meter_id,))
+    if (row := await rows.fetchone()) is not None:
+        spans = packed(np.array([row[0], row[0]], np.int32), np.array([epoch_us(row[1]), epoch_us(row[2])]))
+        await connection.execute(
+            "insert into arrival (spans, readings, arrived_at) values (%b, 0, %s)", (spans, now)
+        )
 
 
 async def _as_before(connection: Connection, meter_id: str, swap: Swap, at: datetime) -> Put:

@@ -118,6 +118,11 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     interval_s: int | None = None
     via: str | None = None
 
+    @property
+    def how_it_counts(self) -> bool:
+        """Whether its readings mean something else afterwards."""
+        return (self.max_power_w, self.rolls_over_at_wh, self.interval_s) != (None, None, None)
+
     def check(self) -> None:
         """Raises: Invalid."""
         if self.area is not None:

@@ -156,7 +156,7 @@ class Meters:
             raise Conflict("meter.not_fitted", meter_id=meter_id)
         if changes.via == meter_id or (changes.via and not await self._rows.is_concentrator(changes.via)):
             raise NotFound("meter.concentrator_unknown", meter_id=changes.via)
-        await self._rows.change(meter_id, changes)
+        await self._rows.change(meter_id, changes, self._clock.now())
         return await self.meter(meter_id)
 
     async def block(self, meter_id: str, *, cut_off: bool) -> Meter:

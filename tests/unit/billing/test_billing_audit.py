@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from eletrovia.base.errors import Conflict
 from eletrovia.metering.contract import Days
+from eletrovia.metering.fittingstore import FittingStore
 from eletrovia.metering.hours import hours_of
+from eletrovia.metering.meter import Changes
 from eletrovia.metering.press import one_piece
 from eletrovia.metering.retention import Retention
 from eletrovia.metering.tally import Tally
@@ -126,3 +128,22 @@ async def test_readings_that_are_not_billed_stay(
     # What nobody has agreed to pay for is nobody's to wait for.
     await biller.sql("delete from contract")
     assert await left() == ""
+
+
+async def test_what_a_meter_is_said_to_be_later_holds_for_all_it_counted(
+    biller: Any, home: int, midnight: Any
+) -> None:
+    """Bills read registers by what the meter is now: hours and marks must not say otherwise."""
+    await biller.daily(home, midnight(2026, 9), 30)
+    tally = Tally(biller.store, biller.clock, hours_of(biller.prices.zone))
+    await tally.catch_up()
+    biller.clock.is_day(2026, 10, 5)
+    await FittingStore(biller.store).change("m-UC-1", Changes(max_power_w=300), biller.clock.now())
+    await tally.catch_up()
+    assert await biller.sql("select kind, count(*) from mark group by 1") == [("jump", 30)]
+    assert await biller.sql("select count(*) from usage_day where 0 < any (hour_wh)") == [(0,)]
+    with pytest.raises(Conflict, match="invoice.needs_a_look"):
+        await issue(biller, SEP, OCT)
+    await FittingStore(biller.store).change("m-UC-1", Changes(max_power_w=3000), biller.clock.now())
+    await tally.catch_up()
+    assert (await issue(biller, SEP, OCT)).bill.energy_wh == 300_000
