@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -25,6 +25,16 @@ _MEND_WAIT_S = 0.1
 _MEND_WAIT_LONGEST_S = 3.0
 _PING_S = 10
 MAX_BUFFERED_OCTETS = 16 << 20
+
+
+@contextlib.contextmanager
+def _cancellable() -> Iterator[None]:
+    """Raises a cancellation that comes meanwhile: the client swallows one that meets it while it flushes."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 class Binding(Protocol):
@@ -103,7 +113,8 @@ class Line:
             raise Unavailable("bus.closed", url=shown(self.url))
         if self._client is not None and self._client.is_connected and not self._buffer:
             try:
-                await self._client.publish(subject, payload)
+                with _cancellable():
+                    await self._client.publish(subject, payload)
                 return
             except nats.errors.MaxPayloadError as problem:
                 raise Invalid("bus.payload_too_big", octets=len(payload)) from problem
@@ -183,8 +194,9 @@ class Line:
         if client is None or not client.is_connected:
             return
         try:
-            await binding.bind(client)
-            await client.flush()
+            with _cancellable():
+                await binding.bind(client)
+                await client.flush()
         except APIError:
             self.unbind(binding)
             raise
