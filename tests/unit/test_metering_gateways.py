@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -476,4 +477,28 @@ async def test_when_too_much_waits_the_kernel_drops_and_says_so(room: Room) -> N
         await asyncio.sleep(0.01)
     assert gateway.counts.kernel_dropped > 0
     assert len(await room.stored()) == gateway.counts.datagrams
+    await gateway.close()
+
+
+async def test_what_waits_for_the_database_is_counted_in_readings(room: Room) -> None:
+    """Half a million datagrams may hold 36 million readings, which no memory does."""
+    gateway = await room.udp(limits=UdpLimits(waiting=500))
+    wild = Wild(gateway.port)
+    many = [frame(1, n, records(1, 70, first=70 * n), backlog=0) for n in range(1, 41)]
+    async with room.store.transaction() as connection:
+        await connection.execute("lock table reading in access exclusive mode")
+        wild.say(*many[:10])
+        async with asyncio.timeout(10):
+            while gateway.waiting < 500:
+                await asyncio.sleep(0.01)
+        taken = gateway.counts.datagrams
+        wild.say(*many[10:])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while gateway.counts.datagrams <= max(taken, 10):
+                    await asyncio.sleep(0.01)
+        assert gateway.counts.datagrams <= max(taken, 10), "the rest waits in the kernel"
+    async with asyncio.timeout(10):
+        while len(await room.stored()) < 40 * 70:
+            await asyncio.sleep(0.01)
     await gateway.close()

@@ -48,7 +48,10 @@ _LAST_ROUNDS: Final = 200
 
 
 class UdpLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Units: ``waiting`` in datagrams that are not answered yet; ``buffer_octets`` is asked of the kernel."""
+    """How much may wait for the database before the rest waits in the kernel.
+
+    Units: ``waiting`` in readings, a datagram of none being one; ``buffer_octets`` is asked of the kernel.
+    """
 
     waiting: int = 500_000
     buffer_octets: int = 128 << 20
@@ -134,7 +137,7 @@ class UdpGateway:
 
     @property
     def waiting(self) -> int:
-        """Datagrams taken in and not answered yet."""
+        """Readings taken in and not answered yet; a datagram of none, or of another dialect's, is one."""
         return self._given - self._done
 
     async def close(self) -> None:
@@ -194,7 +197,8 @@ class UdpGateway:
         if len(ours):
             octets = self._mailbox.octets
             batch, strange = self._checked(octets, ours, starts[ours], lengths[ours])
-            self._hand_over(len(batch), self._settle(batch, self._mailbox.addresses(batch.place)))
+            weight = max(len(batch), len(batch.readings))
+            self._hand_over(weight, self._settle(batch, self._mailbox.addresses(batch.place)))
             if len(strange):
                 self._ask_about(strange)
 
@@ -233,25 +237,25 @@ class UdpGateway:
             lengths, addresses = self._mailbox.lengths[asked], self._mailbox.addresses(asked)
             self._hand_over(len(asked), self._look_again(octets, lengths, addresses))
 
-    def _hand_over(self, datagrams: int, work: Coroutine[Any, Any, None]) -> None:
-        self._given += datagrams
-        self._loop.call_soon_threadsafe(self._start, datagrams, work)
+    def _hand_over(self, weight: int, work: Coroutine[Any, Any, None]) -> None:
+        self._given += weight
+        self._loop.call_soon_threadsafe(self._start, weight, work)
 
     # -- in the loop ----------------------------------------------------------------------------------
 
-    def _start(self, datagrams: int, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, weight: int, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            self._done += datagrams
+            self._done += weight
             self._room.set()
             failure = None if task.cancelled() else task.exception()
             if isinstance(failure, Unavailable):
-                _log.warning("udp.unanswered", datagrams=datagrams, reason=str(failure))
+                _log.warning("udp.unanswered", readings=weight, reason=str(failure))
             elif failure is not None:
-                _log.error("udp.unanswered", datagrams=datagrams, exc_info=failure)
+                _log.error("udp.unanswered", readings=weight, exc_info=failure)
 
         task.add_done_callback(ended)
 
