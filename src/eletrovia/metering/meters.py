@@ -17,7 +17,7 @@ from eletrovia.base.window import Window
 from eletrovia.metering.access import unknown
 from eletrovia.metering.devicekey import DeviceKeys
 from eletrovia.metering.fittingstore import Birth, FittingStore
-from eletrovia.metering.intake import Intake
+from eletrovia.metering.intake import PASSES, Intake
 from eletrovia.metering.meter import (
     Changes,
     Meter,
@@ -272,7 +272,7 @@ class Meters:
     async def _settle_soon(self) -> None:
         try:
             await self.settle_readings()
-        except (Unavailable, Overloaded) as gone:
+        except (Unavailable, Overloaded, *PASSES) as gone:  # or it would have been the last time
             _log.warning("meter.readings_wait", reason=str(gone))
 
     # -- looking -------------------------------------------------------------------------------------------
