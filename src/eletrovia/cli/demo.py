@@ -26,7 +26,7 @@ def demo(
 ) -> None:
     """Three operators on this machine, a trip booked over all of them, a home's bills; stays up until Ctrl-C.
 
-    The first of them is the city's electricity utility, too: 150 simulated homes tell it their meters, and
+    The first of them is the city's electricity utility, too: 120 simulated homes tell it their meters, and
     one of them is yours, with a year of bills.
 
     [bold]Examples[/]

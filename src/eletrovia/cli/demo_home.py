@@ -18,7 +18,7 @@ from eletrovia.cli.devices import devices
 from eletrovia.cli.numbers import money, number
 from eletrovia.cli.server import Server, pause, segment
 from eletrovia.cli.terminal import Terminal
-from eletrovia.runtime.citymeters import AREA, HOME, HOMES, HOMES_NAME, INTERVAL_S, SEED
+from eletrovia.runtime.citymeters import AREA, HOME, HOMES, HOMES_NAME, SEED
 from eletrovia.sim.household import Households
 
 TARIFF: Final = "cariri-b1-branca"
@@ -26,6 +26,7 @@ _MUNICIPALITY: Final = "vila-cariri"
 _MONTHS: Final = 13
 """Of history before this one: twelve to bill, and one more to compare the last of them with."""
 _BILLED: Final = 12
+_STREET_HISTORY: Final = timedelta(days=2)
 _ROWS_AT_ONCE: Final = 10_000
 _PATIENCE_S: Final = 30.0
 _HOUR: Final = timedelta(hours=1)
@@ -86,8 +87,9 @@ class DemoHome:
             {
                 "id": f"{HOMES_NAME}-{place}",
                 "area": AREA,
-                "interval_s": INTERVAL_S,
-                "from_at": (self._now if place else self._since).isoformat(),
+                # What was told of the past is an hour apart: more would be a gap.
+                "interval_s": 3600,
+                "from_at": (self._now - _STREET_HISTORY if place else self._since).isoformat(),
             }
             for place in range(HOMES)
         ]
@@ -120,18 +122,17 @@ class DemoHome:
             self._staff.ask("PUT", f"/usage-points/{HOME}/contract", body=terms)
 
     def _tell_readings(self) -> None:
-        """What its register showed at every full hour since the last reading, and what it shows now."""
+        """What its register showed at every full hour since the last reading, and what it shows now.
+
+        The rest of the street only its last days: enough to draw them.
+        """
         since = self._known_until() or self._since
         until = self._now.replace(second=0, microsecond=0)
-        moments = [*_full_hours(since, until), until]
-        home = Households(SEED, 1)
-        rows = [
-            (HOME, int(at.timestamp()), int(home.registers_wh(at)[0]), int(home.power_w(at)[0]))
-            for at in moments
-        ]
-        self._told_wh = rows[-1][2]
+        street_since = max(since, self._now - _STREET_HISTORY)
+        rows = _rows(1, since, street_since) + _rows(HOMES, street_since, until)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             self._staff.post("/readings", dict[str, Any], {"rows": rows[start : start + _ROWS_AT_ONCE]})
+        self._told_until = until
 
     def _known_until(self) -> datetime | None:
         """When it was heard last, as far as usage was worked out."""
@@ -145,9 +146,10 @@ class DemoHome:
     def _await_usage(self) -> None:
         """Usage is worked out beside the readings' way in, a moment later."""
         by_s = self._clock.monotonic() + _PATIENCE_S
-        first_wh = int(Households(SEED, 1).registers_wh(self._since)[0])
+        home = Households(SEED, 1)
+        first_wh, last_wh = (int(home.registers_wh(at)[0]) for at in (self._since, self._told_until))
         while self._clock.monotonic() < by_s:
-            if self._usage("month", self._since)["energy_wh"] >= self._told_wh - first_wh:
+            if self._usage("month", self._since)["energy_wh"] >= last_wh - first_wh:
                 return
             pause(0.05)
 
@@ -211,6 +213,19 @@ def _months_before(today: date, count: int) -> Iterator[date]:
     for back in range(count, 0, -1):
         place = today.year * 12 + today.month - 1 - back
         yield date(place // 12, place % 12 + 1, 1)
+
+
+def _rows(count: int, since: datetime, until: datetime) -> list[tuple[str, int, int, int]]:
+    """What so many homes' registers show at each full hour from ``since`` on, and at ``until``."""
+    homes = Households(SEED, count)
+    rows = []
+    for at in (*_full_hours(since, until), until):
+        at_s, registers, power = int(at.timestamp()), homes.registers_wh(at), homes.power_w(at)
+        rows += [
+            (f"{HOMES_NAME}-{place}", at_s, int(registers[place]), int(power[place]))
+            for place in range(count)
+        ]
+    return rows
 
 
 def _full_hours(since: datetime, until: datetime) -> Iterator[datetime]:

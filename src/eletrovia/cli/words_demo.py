@@ -15,8 +15,8 @@ DEMO_WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "demo.up": ("· the city is up after {seconds} s", "· a cidade está no ar após {seconds} s"),
     "demo.home": (
-        "{home}, your simulated home in {area}: its meter told every hour of {months} months",
-        "{home}, sua casa simulada em {area}: o medidor informou cada hora de {months} meses",
+        "{home}, your simulated home in {area}, with {months} months behind it",
+        "{home}, sua casa simulada em {area}, com {months} meses de história",
     ),
     "demo.now": ("now", "agora"),
     "demo.use": (
@@ -32,10 +32,10 @@ DEMO_WORDS: Final[dict[str, tuple[str, str]]] = {
     "demo.paper": ("on paper", "no papel"),
     "demo.alert": ("alert", "alerta"),
     "demo.meters": (
-        "· {homes} simulated homes of {area} tell their meters every minute"
-        " (readings: TCP {tcp}, UDP {udp} of 127.0.0.1)",
-        "· {homes} casas simuladas de {area} informam seus medidores a cada minuto"
-        " (leituras: TCP {tcp}, UDP {udp} em 127.0.0.1)",
+        "· {homes} homes of {area} tell what their meters show, every {minutes} minutes"
+        " (127.0.0.1, TCP {tcp}, UDP {udp})",
+        "· {homes} casas de {area} dizem o que seus medidores mostram, a cada {minutes} minutos"
+        " (127.0.0.1, TCP {tcp}, UDP {udp})",
     ),
     "demo.member": ("  {name} {url}  (API: {url}/api/docs)", "  {name} {url}  (API: {url}/api/docs)"),
     "demo.try": (

@@ -189,7 +189,14 @@ async def demo(
                 gateway.cancel()
                 await asyncio.gather(gateway, return_exceptions=True)
             await street[1].start()
-            say("demo.meters", homes=citymeters.HOMES, area=citymeters.AREA, tcp=ports.tcp, udp=ports.udp)
+            say(
+                "demo.meters",
+                homes=citymeters.HOMES,
+                area=citymeters.AREA,
+                minutes=citymeters.INTERVAL_S // 60,
+                tcp=ports.tcp,
+                udp=ports.udp,
+            )
 
         try:
             told = await _unless(stopping, story())

@@ -14,13 +14,13 @@ from eletrovia.runtime.config import Config, with_values
 from eletrovia.runtime.doors import Transport, why_taken
 from eletrovia.runtime.fleet import Member
 
-HOMES: Final = 150
+HOMES: Final = 120
 HOMES_NAME: Final = "CASA"
 HOME: Final = f"{HOMES_NAME}-0"
 """The demo driver's own."""
 AREA: Final = "Vila Cariri"
 SEED: Final = 7
-INTERVAL_S: Final = 60
+INTERVAL_S: Final = 120
 READY_FILE: Final = "simulated-meters.ready"
 
 _LOOPBACK: Final = "127.0.0.1"
