@@ -445,6 +445,18 @@ async def test_cut_off_and_on_again_every_time(town: Town) -> None:
     assert alert.title == "Your electricity is back on"
 
 
+async def test_the_end_is_not_told_to_whoever_has_moved_away(town: Town) -> None:
+    await town.settle(1)
+    watch = town.watch()
+    await town.run("update meter set state = 'blocked' where key = 1")
+    assert await watch.look_at_meters() == 1
+    await town.run("update occupancy set until_at = %s", town.clock.now())
+    await town.run("update meter set state = 'in_service' where key = 1")
+    await watch.look_at_meters()
+    assert await town.open() == set()
+    assert [news for _, _, _, news, _ in await town.due() if news == "cleared"] == []
+
+
 async def test_readings_that_need_a_look_are_told_to_staff_until_somebody_looked(town: Town) -> None:
     await town.settle(1)
     await town.run(

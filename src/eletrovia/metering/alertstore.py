@@ -55,10 +55,15 @@ _WORSE: Final = "update alert set level = %s, facts = %s, cleared_at = null wher
 _AGAIN: Final = """
 update alert set facts = %s, cleared_at = null where id = %s and (facts <> %s or cleared_at is not null)
 """
+# Whoever has moved away since is not told what goes on in the home of others.
 _CLEAR: Final = """
 update alert set cleared_at = %s, facts = facts || %s
 where kind = %s and subject = any (%b::text[]) and cleared_at is null
-returning id, kind, level, facts, customer_id, for_staff
+returning id, kind, level, facts,
+    case when usage_point_id is null or exists (
+        select from usage_point p where p.id = alert.usage_point_id and p.customer_id = alert.customer_id
+    ) then customer_id end,
+    for_staff
 """
 _FADE: Final = """
 update alert set cleared_at = %(now)s

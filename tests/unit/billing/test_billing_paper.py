@@ -34,6 +34,27 @@ ZONE = ZoneInfo("America/Fortaleza")
 PAPER = Paper(ZONE, said)
 
 
+def right_end(pdf: bytes) -> float:
+    """How far to the right any letter of the first page stands, in points."""
+    text = pypdfium2.PdfDocument(pdf)[0].get_textpage()
+    return max(text.get_charbox(n)[2] for n in range(text.count_chars()))
+
+
+@pytest.mark.parametrize("language", ["pt-BR", "en"])
+def test_the_widest_of_everything_stays_on_the_paper(language: str) -> None:
+    wide = "W" * 64
+    usual = made(language)
+    invoice = replace(
+        usual,
+        customer=replace(usual.customer, name=f"{wide} Ltda.", address=f"{wide}\n{wide}"),
+        usage_point_id=wide,
+        registers=tuple(replace(row, meter_id=wide) for row in usual.registers),
+        to_pay=Decimal("1234567890.12"),
+    )
+    margin = 14 / 25.4 * 72
+    assert right_end(PAPER.render(invoice, b"", language)) < 210 / 25.4 * 72 - margin
+
+
 def line(kind: str, label: str, amount: str, **more: Any) -> BillLine:
     facts = {"starts_on": "2026-09-01", "ends_on": "2026-10-01"} | more.pop("facts", {})
     quantity = {name: Decimal(value) for name, value in more.items()}
