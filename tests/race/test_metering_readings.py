@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from psycopg.errors import DeadlockDetected
 
 from eletrovia.base.clock import Clock, SystemClock
-from eletrovia.base.errors import Unavailable
+from eletrovia.base.errors import Overloaded, Unavailable
 from eletrovia.metering.intake import Intake, Limits
 from eletrovia.metering.reading import Fate, Readings, Source
 from eletrovia.metering.readingstore import ReadingStore
@@ -95,7 +95,7 @@ async def _stored(store: Store) -> dict[int, int]:
 
 async def _answers(store: Store) -> None:
     while True:
-        with suppress(Unavailable):
+        with suppress(Unavailable, Overloaded):
             async with store.connection() as connection:
                 await connection.execute("select 1")
                 return

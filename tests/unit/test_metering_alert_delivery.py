@@ -208,7 +208,8 @@ def test_a_mail_servers_address_is_taken_apart() -> None:
     "address",
     ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",  # noqa: S104
      "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "ff02::1",
-     "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:7f00:1::", "no address"],
+     "64:ff9b::7f00:1", "64:ff9b:1::a00:1", "::127.0.0.1", "::ffff:0:7f00:1", "fec0::1",
+     "2002:7f00:1::", "2001:0:7f00:1::", "no address"],
 )  # fmt: skip
 def test_our_own_house_is_not_public(address: str) -> None:
     assert not is_public(address)

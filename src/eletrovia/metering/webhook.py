@@ -33,6 +33,8 @@ _URL_MAX: Final = 2000
 _HEADERS_MAX: Final = 8190
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# A network's own translators to IPv4, and forms of IPv4 that nobody routes (RFC 8215, 4291, 2765).
+_TRANSLATED: Final = tuple(map(ipaddress.ip_network, ("64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +77,7 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-        if found.teredo is not None:
+        if found.teredo is not None or found.is_site_local or any(found in one for one in _TRANSLATED):
             return False
     return found.is_global and not found.is_multicast
 
