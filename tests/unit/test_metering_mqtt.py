@@ -495,6 +495,10 @@ async def test_readings_come_in_by_a_broker_of_the_users_own(tmp_path: Path, uti
             await gateway.connected.wait()
             assert foreign.ports.mqtt
             async with aiomqtt.Client("127.0.0.1", foreign.ports.mqtt, identifier="m1") as meter:
+                await meter.subscribe("meters/M1/command")
+                await gateway.tell("meters/M1/command", b'{"cut_off":true}')
+                told = await anext(aiter(meter.messages))
+                assert (str(told.topic), told.payload) == ("meters/M1/command", b'{"cut_off":true}')
                 await meter.subscribe("meters/M1/ack")
                 for number in range(20):
                     payload = b'{"at":%d,"energy_wh":%d,"seq":%d}' % (1774951200 + number, number, number)
@@ -509,6 +513,8 @@ async def test_readings_come_in_by_a_broker_of_the_users_own(tmp_path: Path, uti
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        with pytest.raises(Unavailable, match=r"mqtt\.broker_away"):
+            await gateway.tell("meters/M1/command", b"{}")
         await foreign.stop()
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 METER: Final[dict[str, tuple[str, str]]] = {
+    "mqtt.broker_away": (
+        "The meters’ broker at {host} does not answer now.",
+        "O broker dos medidores em {host} não responde agora.",
+    ),
     "intake.closed": ("The server is stopping.", "O servidor está parando."),
     "intake.full": (
         "Too many readings wait already ({waiting}); send these again soon.",

@@ -145,7 +145,9 @@ class Metering:
         Tallies(registry, "eletrovia_mqtt_readings", "Messages of meters over MQTT", self.sorter.counts)
         self.access = Access(store)
         self.log = ReadingLog(store)
-        self.meters = Meters(store, self.keys, self.intake, clock=clock, tell=bus.publish)
+        self.broker = _broker_of(config, self.sorter)
+        tell = bus.publish if self.broker is None else self.broker.tell
+        self.meters = Meters(store, self.keys, self.intake, clock=clock, tell=tell)
         self.customers = Customers(store, clock=clock, ids=ids)
         self.usage = self.tallying.book
         self.prices = Prices(self.tariffs.book, self.zone)
@@ -202,19 +204,24 @@ class Metering:
             workers = [asyncio.create_task(work) for work in (self.roster.run(), self.meters.run())]
             stack.push_async_callback(_cancelled, workers)
             await stack.enter_async_context(self.tallying.running())
-            await stack.enter_async_context(mqtt_running(self.config, self.bus, self.sorter))
+            await stack.enter_async_context(mqtt_running(self.broker, self.bus, self.sorter))
             await stack.enter_async_context(gateway_beside(self.config))
             await stack.enter_async_context(self.alerting.running())
             yield
 
 
+def _broker_of(config: Config, sorter: Sorter) -> BrokerGateway | None:
+    """The meters' own broker, where the user has one."""
+    if not config.metering.mqtt_url:
+        return None
+    return BrokerGateway(config.metering.mqtt_url, sorter, name=f"eletrovia-{plain(config.operator.id)}")
+
+
 @contextlib.asynccontextmanager
-async def mqtt_running(config: Config, bus: Bus, sorter: Sorter) -> AsyncIterator[None]:
+async def mqtt_running(broker: BrokerGateway | None, bus: Bus, sorter: Sorter) -> AsyncIterator[None]:
     """Meters come in by MQTT until the block ends: by the bus, or by the user's own broker."""
     async with contextlib.AsyncExitStack() as stack:
-        if config.metering.mqtt_url:
-            name = f"eletrovia-{plain(config.operator.id)}"
-            broker = BrokerGateway(config.metering.mqtt_url, sorter, name=name)
+        if broker is not None:
             stack.push_async_callback(_cancelled, [asyncio.create_task(broker.run())])
         else:
             gateway = await MqttGateway(bus, sorter).start()

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import aiomqtt
 import structlog
 
-from eletrovia.base.errors import Invalid
+from eletrovia.base.errors import Invalid, Unavailable
 from eletrovia.metering.gateways import devices
 from eletrovia.metering.gateways.mqtt import OWN_FILTER, Message, Sorter
 
@@ -74,6 +74,7 @@ class BrokerGateway:
         self._sorter = sorter
         self._name = name
         self.connected = asyncio.Event()
+        self._speaking: aiomqtt.Client | None = None
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -84,6 +85,7 @@ class BrokerGateway:
                     granted = await client.subscribe([(one, 1) for one in self._address.filters()])
                     if any(getattr(code, "value", code) > _BEST_QOS for code in granted):
                         raise aiomqtt.MqttError("the broker refuses a subscription")
+                    self._speaking = client
                     self.connected.set()
                     _log.info("mqtt.broker_connected", host=self._address.host, port=self._address.port)
                     rest_s = _REST_S
@@ -95,8 +97,18 @@ class BrokerGateway:
                 _log.warning("mqtt.broker_away", host=self._address.host, reason=str(problem))
             finally:
                 self.connected.clear()
+                self._speaking = None
             await asyncio.sleep(rest_s)
             rest_s = min(2 * rest_s, _LONGEST_REST_S)
+
+    async def tell(self, topic: str, payload: bytes) -> None:
+        """Say something to a meter there. Raises: Unavailable while the broker is away."""
+        if self._speaking is None:
+            raise Unavailable("mqtt.broker_away", host=self._address.host)
+        try:
+            await self._speaking.publish(topic, payload, qos=1)
+        except aiomqtt.MqttError as problem:
+            raise Unavailable("mqtt.broker_away", host=self._address.host) from problem
 
     def _client(self) -> aiomqtt.Client:
         at = self._address
