@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import numpy as np
 import psycopg
 import pytest
@@ -181,6 +182,29 @@ async def test_gateways_killed_in_turn_lose_nothing(
     _, said = third.communicate(timeout=30)
     assert third.returncode == 0
     assert "gateway.counted" in said
+
+
+async def test_devices_post_to_a_gateway(machine: Machine, store: Store, database_url: str) -> None:
+    await furnish(database_url)
+    gateway = machine.start("gateway", "--http", "0", "--json", ELETROVIA_STORE_URL=database_url)
+    opened = await up(gateway)
+    assert opened["udp"] is opened["tcp"] is None
+    url = f"http://127.0.0.1:{opened['http']}/api/v1/readings"
+    rows = b'{"rows":[["M1",1770000000,1000],["M1",1770000900,1900]]}'
+    async with store.connection() as connection:
+        found = await (await connection.execute("select key from meter where id = 'M1'")).fetchone()
+    assert found is not None
+    secret = DeviceKeys(SECRET.encode()).of(found[0], 0).hex()
+    async with aiohttp.ClientSession() as session:
+        login = aiohttp.BasicAuth("M1", secret)
+        async with session.post(url, data=rows, auth=login) as answer:
+            assert answer.status == 200
+            assert (await answer.json())["stored"] == 2
+        async with session.post(url, data=rows, auth=aiohttp.BasicAuth("M1", "00" * 32)) as answer:
+            assert answer.status == 401
+    gateway.terminate()
+    gateway.communicate(timeout=30)
+    assert gateway.returncode == 0
 
 
 async def test_a_server_has_its_gateway_beside_it(machine: Machine) -> None:

@@ -31,6 +31,12 @@ def gateway(
             "--tcp", metavar="PORT", min=0, max=65535, help="TCP port, 0 for any [metering.tcp_port]."
         ),
     ] = None,
+    http: Annotated[
+        int | None,
+        typer.Option(
+            "--http", metavar="PORT", min=0, max=65535, help="Port for devices that POST; 0 for any."
+        ),
+    ] = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on [http.host].")] = None,
     metrics_port: Annotated[
         int | None,
@@ -42,7 +48,7 @@ def gateway(
     ] = False,
     ready_file: Annotated[Path | None, typer.Option("--ready-file", hidden=True)] = None,
 ) -> None:
-    """Take in meters' readings over UDP and TCP, in a process of its own, until Ctrl-C.
+    """Take in meters' readings over UDP, TCP and HTTP, in a process of its own, until Ctrl-C.
 
     It writes into the database of the operator whose data folder it is given; `eletrovia serve` there, or
     the database that store.url names, must run, or it waits for it. Any number may run beside each other.
@@ -65,6 +71,7 @@ def gateway(
         host=host or settings.http.host,
         udp=udp if udp is not None else settings.metering.udp_port or None,
         tcp=tcp if tcp is not None else settings.metering.tcp_port or None,
+        http=http,
         metrics=metrics_port,
         shared=share,
         ready_file=ready_file,
@@ -74,7 +81,7 @@ def gateway(
         if terminal.json:
             print(msgspec.json.encode(opened).decode(), flush=True)
             return
-        for name in ("udp", "tcp", "metrics"):
+        for name in ("udp", "tcp", "http", "metrics"):
             port = getattr(opened, name)
             if port is not None:
                 terminal.say(f"gateway.{name}", host=opened.host, port=port)

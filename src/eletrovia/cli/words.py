@@ -42,6 +42,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     # -- gateway
     "gateway.udp": ("Readings over UDP: {host}:{port}", "Leituras por UDP: {host}:{port}"),
     "gateway.tcp": ("Readings over TCP: {host}:{port}", "Leituras por TCP: {host}:{port}"),
+    "gateway.http": ("Readings over HTTP: http://{host}:{port}", "Leituras por HTTP: http://{host}:{port}"),
     "gateway.metrics": (
         "Figures for Prometheus: http://{host}:{port}/metrics",
         "Números para o Prometheus: http://{host}:{port}/metrics",

@@ -55,6 +55,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     udp: int | None = None
     tcp: int | None = None
+    http: int | None = None
     metrics: int | None = None
     shared: bool = False
     ready_file: Path | None = None
@@ -66,6 +67,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     udp: int | None
     tcp: int | None
+    http: int | None
     metrics: int | None
 
 
@@ -75,7 +77,7 @@ async def serve(config: Config, doors: Doors, *, ready: Callable[[Opened], None]
     Waits for the database for as long as it takes, and says so.
     Raises: Invalid without a port to open; Conflict where one is taken.
     """
-    if doors.udp is None and doors.tcp is None:
+    if doors.udp is None and doors.tcp is None and doors.http is None:
         raise Invalid("gateway.no_port")
     # The thread that drains the socket must not wait long for Python's lock.
     sys.setswitchinterval(0.001)
@@ -138,6 +140,11 @@ async def _at_work(config: Config, doors: Doors, store: Store, clock: Clock) -> 
             _log.info("gateway.counted", **_flat(counted))
 
         stack.push_async_callback(shut)
+        http = None
+        if doors.http is not None:
+            http = await stack.enter_async_context(
+                _over_http(config, doors, intake, roster, store, clock, registry)
+            )
         metrics = None
         if doors.metrics is not None:
             registry.register(_Figures(counted))
@@ -148,8 +155,54 @@ async def _at_work(config: Config, doors: Doors, store: Store, clock: Clock) -> 
             host=doors.host,
             udp=None if udp is None else udp.port,
             tcp=None if tcp is None else tcp.port,
+            http=http,
             metrics=metrics,
         )
+
+
+@contextlib.asynccontextmanager
+async def _over_http(
+    config: Config,
+    doors: Doors,
+    intake: Intake,
+    roster: Roster,
+    store: Store,
+    clock: Clock,
+    registry: CollectorRegistry,
+) -> AsyncIterator[int]:
+    """Devices post their readings here, too; the port. Whoever logs in with a token goes to the server."""
+    from eletrovia.api.desks import OperatorCard
+    from eletrovia.api.readings_app import create_readings_app
+    from eletrovia.base.ids import Ids
+    from eletrovia.metering.gateways.login import DeviceLogin
+    from eletrovia.runtime.server import http_server, listen
+
+    async def check_store() -> None:
+        async with store.connection() as connection:
+            await connection.execute("select 1")
+
+    listener = listen(doors.host, doors.http or 0)
+    host, port = listener.getsockname()[:2]
+    app = create_readings_app(
+        intake=intake,
+        roster=roster,
+        devices=DeviceLogin(roster, device_keys(config)),
+        operator=OperatorCard(
+            operator_id=config.operator.id, name=config.operator.name, url=f"http://{host}:{port}"
+        ),
+        clock=clock,
+        ids=Ids(clock),
+        registry=registry,
+        parts={"store": check_store},
+    )
+    server = http_server(app)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield int(port)
+    finally:
+        server.should_exit = True
+        await asyncio.gather(serving, return_exceptions=True)
+        listener.close()
 
 
 class _Figures(Collector):
