@@ -103,6 +103,7 @@ ERRORS: Final[dict[str, Pair]] = {
         "Say one of: a meter's id, --area NAME, --city.",
         "Diga um só: o id de um medidor, --area NOME ou --city.",
     ),
+    "usage.which_of_yours": ("Which of your meters: {yours}?", "Qual dos seus medidores: {yours}?"),
     "marks.one_verdict": ("Either --accept or --exclude.", "Ou --accept, ou --exclude."),
     "marks.which_meter": ("Whose reading is it?", "De qual medidor é a leitura?"),
     "trips.cancel_which": ("Which trip is to be cancelled?", "Qual viagem deve ser cancelada?"),

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from eletrovia.cli.city import read_city
 from eletrovia.cli.running import run_to_end
 from eletrovia.cli.terminal import Options, Terminal
 from eletrovia.cli.verb import verb
@@ -44,8 +43,6 @@ def demo(
     def say(key: str, /, **facts: object) -> None:
         print(terminal.text(key, **facts), flush=True)
 
-    known = read_city(terminal.data_dir)
-
     def asking() -> Terminal:
         """Asks as any client would: what the city left for the command line is all it knows."""
         return Terminal(Options(data=terminal.options.data, lang=terminal.options.lang))
@@ -59,15 +56,12 @@ def demo(
     def home(stopped: Callable[[], bool]) -> None:
         from eletrovia.base.clock import SystemClock
         from eletrovia.cli.demo_home import DemoHome
-        from eletrovia.cli.devices import moved
         from eletrovia.cli.reach import reach
 
         if stopped():
             return
         fresh = asking()
         staff, driver = (reach(fresh, role=role) for role in ("staff", "driver"))
-        if known is not None and known.servers:
-            moved(fresh, known.servers[0].url, staff.url)
         made = DemoHome(fresh, SystemClock(), staff, driver)
         if made.settle(stopped):
             fresh.show("")

@@ -82,13 +82,6 @@ def _device(told: _Registered) -> Device:
     return Device(told.id, told.number, bytes.fromhex(told.device_key))
 
 
-def moved(terminal: Terminal, old_url: str, new_url: str) -> None:
-    """The same utility answers elsewhere now; its devices' keys are the same."""
-    from eletrovia.sim.device import DeviceBook
-
-    DeviceBook(terminal.data_dir / BOOK_FILE, new_url).moved(old_url)
-
-
 def place(terminal: Terminal, to: str | None, host: str, port: int, setting: str) -> tuple[str, int]:
     """Where to speak to: what was asked for, else what the settings say. Raises: Invalid."""
     if to is None:
@@ -101,6 +94,18 @@ def place(terminal: Terminal, to: str | None, host: str, port: int, setting: str
     if not number.isascii() or not number.isdigit() or not 0 < int(number) < 65_536:
         raise Invalid("simulation.place_malformed", to=to)
     return name.strip("[]") or host, int(number)
+
+
+def gateway_place(terminal: Terminal, to: str | None, over: str) -> tuple[str, int]:
+    """Where compact frames go over ``udp`` or ``tcp``: as ``place``, else to the running city's gateway."""
+    from eletrovia.cli.city import City, read_city
+
+    settings = terminal.config
+    port: int = getattr(settings.metering, f"{over}_port")
+    gateway = (read_city(terminal.data_dir) or City()).gateway
+    if not port and gateway is not None:
+        port = gateway.udp if over == "udp" else gateway.tcp
+    return place(terminal, to, settings.http.host, port, f"metering.{over}_port")
 
 
 def _needed(setting: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from eletrovia.base.errors import Invalid
-from eletrovia.cli.devices import devices, place
+from eletrovia.cli.devices import devices, gateway_place, place
 from eletrovia.cli.running import run_to_end
 from eletrovia.cli.terminal import Terminal
 from eletrovia.cli.verb import client_verb
@@ -117,8 +117,7 @@ def _voice(
         device, url = _device(terminal, id_, key, meter_number or 1)
         return voices.Http(f"http://{to}" if to else url, device, silent)
     over = "udp" if protocol is Protocol.COMPACT_UDP else "tcp"
-    port = getattr(settings.metering, f"{over}_port")
-    host, port = place(terminal, to, settings.http.host, port, f"metering.{over}_port")
+    host, port = gateway_place(terminal, to, over)
     device, _ = _device(terminal, id_, key, meter_number)
     chance = Rng().stream(device.id)
     return voices.Compact(host, port, device, over=over, clock=SystemClock(), chance=chance)

@@ -15,7 +15,7 @@ import msgspec
 from eletrovia.base.clock import SystemClock
 from eletrovia.base.private import write_private
 from eletrovia.base.rng import Rng
-from eletrovia.cli.devices import place
+from eletrovia.cli.devices import gateway_place, place
 from eletrovia.cli.numbers import number
 from eletrovia.cli.terminal import Terminal
 from eletrovia.metering.sender import TcpLink, UdpLink
@@ -88,8 +88,7 @@ async def _line(terminal: Terminal, plan: Plan, screen: Screen) -> tuple[Line, C
         return course, course.close
     clock, chance = SystemClock(), Rng().stream("meters")
     over = "udp" if plan.protocol == "udp" else "tcp"
-    port = getattr(settings.metering, f"{over}_port")
-    host, port = place(terminal, plan.to, settings.http.host, port, f"metering.{over}_port")
+    host, port = gateway_place(terminal, plan.to, over)
     if over == "udp":
         compact = lines.CompactLine([await UdpLink.open(host, port) for _ in range(_LINKS)], clock, chance)
     else:

@@ -42,13 +42,6 @@ class DeviceBook:
         """These devices, all of which are in it."""
         return [self._ours[id_] for id_ in ids]
 
-    def moved(self, utility: str) -> None:
-        """What another utility's address had is ours: it answers here now. What we have stays."""
-        theirs = self._all.get(utility, {})
-        if utility != self._utility and theirs and not self._ours:
-            self._ours.update(self._all.pop(utility))
-            write_private(self._file, msgspec.json.encode(self._all))
-
     def keep(self, devices: Iterable[Device]) -> None:
         """Write these down too."""
         self._ours.update({device.id: device for device in devices})
