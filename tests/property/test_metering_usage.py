@@ -208,7 +208,7 @@ PACES = [Pace(), Pace(stretches=1), Pace(most_readings=20)]
 
 @given(events=events, pace=st.sampled_from(PACES))
 @settings(
-    max_examples=25,
+    max_examples=20,
     phases=[Phase.explicit, Phase.generate],
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -50,6 +50,8 @@ class Live:
         self._board = Board()
         self._leads = False
         self._changed = False
+        self.hears = False
+        """Whether news of other processes comes in."""
         self._waiting: list[Rows] = []
         self._woken = asyncio.Event()
         self._by_meter: dict[int, set[Hear]] = {}
@@ -99,6 +101,7 @@ class Live:
             if self._bus is not None:
                 heard.append(await self._bus.subscribe(METERS_TOPIC, self._from_bus))
                 heard.append(await self._bus.subscribe(AREAS_TOPIC, self._from_bus))
+                self.hears = True
             added_up_at = float("-inf")
             while True:
                 due = added_up_at + (_EVERY_S if self._changed else _BEAT_S) if self._leads else float("inf")
@@ -109,6 +112,7 @@ class Live:
                     added_up_at, self._changed = now, False
                     await self._add_up()
         finally:
+            self.hears = False
             for subscription in heard:
                 await subscription.close()
 

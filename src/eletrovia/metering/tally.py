@@ -169,12 +169,10 @@ class Tally:
     async def turn(self, connection: Connection) -> bool:
         """Take the oldest arrivals and work them out; whether there were any."""
         store = UsageStore(connection)
-        async with connection.transaction():
-            await store.begin()
-            arrivals, spans, _ = await store.arrivals(self._pace.spans)
-            self._kept_from_us = await store.kept_from_us() if arrivals else None
+        arrivals, spans = await store.arrivals(self._pace.spans)
         if not arrivals:
             return False
+        self._kept_from_us = await store.kept_from_us()
         ahead = self._portions(await asyncio.to_thread(pieces, spans))
         while ahead:
             portion = ahead.pop()

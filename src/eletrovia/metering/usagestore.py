@@ -6,7 +6,6 @@ What is looked up for many stretches goes through a temporary table, one descent
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -47,8 +46,8 @@ set local enable_bitmapscan = off; set local enable_memoize = off; set local ena
 set local jit = off;
 """
 _ARRIVALS: Final = """
-select id, spans, arrived_at from (
-    select id, spans, arrived_at, sum(octet_length(spans)) over (order by id) - octet_length(spans) as before
+select id, spans from (
+    select id, spans, sum(octet_length(spans)) over (order by id) - octet_length(spans) as before
     from (select * from arrival order by id limit 10000) oldest
 ) counted where before < %s
 """
@@ -201,14 +200,14 @@ class UsageStore:
 
     # -- arrivals -----------------------------------------------------------------------------------------
 
-    async def arrivals(self, most_spans: int) -> tuple[list[int], Rows, datetime | None]:
-        """The oldest arrivals, their spans, and when the first of them came; at least one if there is any."""
+    async def arrivals(self, most_spans: int) -> tuple[list[int], Rows]:
+        """The oldest arrivals and their spans; at least one if there is any."""
         async with self._connection.cursor(binary=True) as cursor:
             await cursor.execute(_ARRIVALS, (most_spans * SPAN.itemsize,))
             rows = await cursor.fetchall()
         if not rows:
-            return [], np.empty(0, SPAN), None
-        return [row[0] for row in rows], np.concatenate([unpacked(row[1]) for row in rows]), rows[0][2]
+            return [], np.empty(0, SPAN)
+        return [row[0] for row in rows], np.concatenate([unpacked(row[1]) for row in rows])
 
     async def done_with(self, arrivals: list[int]) -> None:
         """Forget arrivals."""
