@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -147,3 +148,52 @@ async def test_what_a_meter_is_said_to_be_later_holds_for_all_it_counted(
     await FittingStore(biller.store).change("m-UC-1", Changes(max_power_w=3000), biller.clock.now())
     await tally.catch_up()
     assert (await issue(biller, SEP, OCT)).bill.energy_wh == 300_000
+
+
+@pytest.mark.parametrize("seed", [7, 11])
+async def test_every_wh_is_on_one_bill(biller: Any, midnight: Any, seed: int) -> None:
+    """Half a year with a swap, readings beside the edges, some that never come, many that come months late."""
+    draw = random.Random(seed)
+    await biller.customer("ana")
+    first = await biller.home("UC-1", customer="ana", interval_s=10_800)
+    start, count, swapped = midnight(2026, 1), 8 * 181, draw.randrange(300, 1100)
+    use = [draw.randrange(3000) for _ in range(count)]
+    apart = timedelta(minutes=draw.choice([0, 37]))
+
+    def moment(n: int) -> datetime:
+        return (
+            datetime.fromtimestamp(start.timestamp(), UTC) + n * timedelta(hours=3) + apart * (0 < n < count)
+        )
+
+    end_wh = 1000 + sum(use[:swapped])
+    await biller.sql(
+        "update fitting set start_wh = 1000, until_at = %s, end_wh = %s", moment(swapped), end_wh
+    )
+    second = await biller.fit("UC-1", "m-2", moment(swapped), interval_s=10_800)
+    told = [(first, n, 1000 + sum(use[:n])) for n in range(swapped + 1)]
+    told += [(second, n, 77 + sum(use[swapped:n])) for n in range(swapped, count + 1)]
+    silent: set[int] = set()
+    for since in (draw.randrange(5, count - 200) for _ in range(4)):
+        silent.update(range(since, since + draw.randrange(1, 150)))
+    come: dict[int, list[tuple[int, datetime, int]]] = {month: [] for month in range(1, 10)}
+    for meter, n, wh in told:
+        anchor, late = n in (0, swapped, count), draw.choice([0, 0, 1, 2]) if n in silent else 0
+        if anchor or n in silent or draw.random() > 0.05:
+            counted_in = moment(max(n - 1, 0)).astimezone(biller.prices.zone).month
+            come[counted_in + late].append((meter, moment(n), wh))
+    tally = Tally(biller.store, biller.clock, hours_of(biller.prices.zone))
+    for month, readings in come.items():
+        draw.shuffle(readings)
+        for meter in (first, second):
+            await biller.read(meter, [(at, wh) for of, at, wh in readings if of == meter])
+        await tally.catch_up()
+        biller.clock.is_day(2026, month + 1, 6)
+        for over in range(1, min(month, 6) + 1):
+            await biller.invoices.issue_month(date(2026, over, 1))
+    bills = [await biller.invoices.invoice(one.id) for one in await biller.invoices.summaries()]
+    notes = [note for bill in bills for note in await biller.invoices.notes(bill.id)]
+    billed_wh = sum(bill.bill.energy_wh + sum(late.energy_wh for late in bill.late) for bill in bills)
+    open_wh = sum([(await biller.invoices.review(bill.id)).difference_wh for bill in bills])
+    assert len(bills) == 6
+    assert any(bill.late for bill in bills)
+    assert billed_wh + sum(note.energy_wh for note in notes) + open_wh == sum(use)
