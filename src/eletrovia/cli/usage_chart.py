@@ -28,12 +28,14 @@ def draw_usage(terminal: Terminal, told: dict[str, Any], name: str) -> None:
     most = max(slot["energy_wh"] for slot in slots) or 1
     width = max(10, min(_WIDEST, terminal.out.width - 32))
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left", title_style="bold")
-    table.title = f"{name} · {told['time_zone']}"
+    table.title = f"{name}, {told['time_zone']}"
     table.add_column(terminal.text("column.from"), no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("kWh", justify="right", no_wrap=True)
     for label, slot in _labelled(slots, zone, _LABELS[told["resolution"]]):
-        bar = _bar(slot["energy_wh"], slot["estimated_wh"], most, width)
+        bar = _bar(
+            slot["energy_wh"], slot["estimated_wh"], most, width, ascii_only=terminal.out.options.ascii_only
+        )
         table.add_row(label, bar, number(slot["energy_wh"] / 1000, terminal.language, 2))
     terminal.show(table)
     total = number(told["energy_wh"] / 1000, terminal.language, 2)
@@ -55,7 +57,11 @@ def _labelled(
         day = date
 
 
-def _bar(energy_wh: int, estimated_wh: int, most: int, width: int) -> Text:
+def _bar(energy_wh: int, estimated_wh: int, most: int, width: int, *, ascii_only: bool) -> Text:
+    if ascii_only:
+        whole = round(energy_wh * width / most)
+        light = min(whole, round(estimated_wh * width / most))
+        return Text("#" * (whole - light) + "." * light)
     eighths = round(energy_wh * width * 8 / most)
     light = round(estimated_wh * width * 8 / most) // 8
     whole, rest = divmod(eighths, 8)

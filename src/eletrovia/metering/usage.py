@@ -38,7 +38,11 @@ class RegisterAt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """Usage in ``[starts_at, ends_at)``. Units: ``estimated_wh`` is what no two readings bound."""
+    """Usage in ``[starts_at, ends_at)``.
+
+    Units: ``estimated_wh``, part of ``energy_wh``, lies on the straight line through a gap, or on the way to
+           or from a reading that its sender had estimated.
+    """
 
     starts_at: datetime
     ends_at: datetime
