@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from eletrovia.base.errors import Conflict
+from eletrovia.metering import invoicestore, markstore
 from eletrovia.metering.contract import Days
 from eletrovia.metering.fittingstore import FittingStore
 from eletrovia.metering.hours import hours_of
@@ -152,7 +153,7 @@ async def test_what_a_meter_is_said_to_be_later_holds_for_all_it_counted(
 
 @pytest.mark.parametrize("seed", [7, 11])
 async def test_every_wh_is_on_one_bill(biller: Any, midnight: Any, seed: int) -> None:
-    """Half a year with a swap, readings beside the edges, some that never come, many that come months late."""
+    """Half a year with a swap, readings beside the edges, some that never come, many come months late."""
     draw = random.Random(seed)
     await biller.customer("ana")
     first = await biller.home("UC-1", customer="ana", interval_s=10_800)
@@ -197,3 +198,15 @@ async def test_every_wh_is_on_one_bill(biller: Any, midnight: Any, seed: int) ->
     assert len(bills) == 6
     assert any(bill.late for bill in bills)
     assert billed_wh + sum(note.energy_wh for note in notes) + open_wh == sum(use)
+
+
+async def test_pages_over_all_bills_and_marks_are_read_from_an_index(biller: Any) -> None:
+    page = {"account": None, "customer": None, "point": None, "month": None, "before": None, "limit": 20}
+    async with biller.store.transaction() as connection:
+        await connection.execute("set local enable_seqscan = off; set local enable_sort = off")
+        for query, values, index in (
+            (invoicestore._SUMMARIES, page, "invoice_newest_idx"),
+            (markstore._NOTICED, (20,), "mark_newest_idx"),
+        ):
+            plan = await (await connection.execute("explain " + query, values)).fetchall()
+            assert any(f"Backward using {index}" in row[0] for row in plan), plan
