@@ -338,3 +338,26 @@ def test_the_language_is_the_one_asked_for_else_the_locales(
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(Invalid, match=r"lang\.unknown"):
         language_from("fr", {})
+
+
+def helps(command: Any, path: str = "eletrovia") -> Iterator[tuple[str, str]]:
+    """Every help text of a command and those below it, with where it stands."""
+    for parameter in command.params:
+        yield f"{path} {parameter.name}", getattr(parameter, "help", None) or ""
+    yield path, command.help or ""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from helps(below, f"{path} {name}")
+
+
+def test_no_help_says_what_rich_takes_for_markup() -> None:
+    import typer
+    from rich.text import Text
+
+    told = list(helps(typer.main.get_command(app)))
+    assert len(told) > 300
+    lost = [
+        (place, text)
+        for place, text in told
+        if Text.from_markup(text).plain != re.sub(r"\[/?(bold|dim)?\]", "", text)
+    ]
+    assert not lost

@@ -22,13 +22,21 @@ def gateway(
     udp: Annotated[
         int | None,
         typer.Option(
-            "--udp", metavar="PORT", min=0, max=65535, help="UDP port, 0 for any [metering.udp_port]."
+            "--udp",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="UDP port, 0 for any (default: metering.udp_port).",
         ),
     ] = None,
     tcp: Annotated[
         int | None,
         typer.Option(
-            "--tcp", metavar="PORT", min=0, max=65535, help="TCP port, 0 for any [metering.tcp_port]."
+            "--tcp",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="TCP port, 0 for any (default: metering.tcp_port).",
         ),
     ] = None,
     http: Annotated[
@@ -37,7 +45,9 @@ def gateway(
             "--http", metavar="PORT", min=0, max=65535, help="Port for devices that POST; 0 for any."
         ),
     ] = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen on [http.host].")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on (default: http.host).")
+    ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option("--metrics-port", metavar="PORT", min=0, max=65535, help="Port for Prometheus."),

@@ -44,7 +44,12 @@ def meter(
         Protocol, typer.Option("--protocol", help="What it speaks.")
     ] = Protocol.CLASSROOM_TCP,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="HOST:PORT", help="Where it speaks to [the settings' port].")
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="HOST:PORT",
+            help="Where it speaks to (default: the running city's or the settings' port).",
+        ),
     ] = None,
     id_: Annotated[
         str | None,

@@ -14,15 +14,21 @@ from eletrovia.cli.verb import verb
 @verb
 def serve(
     terminal: Terminal,
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen on [http.host].")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on (default: http.host).")
+    ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", "-p", min=0, max=65535, help="HTTP port [http.port].")
+        int | None, typer.Option("--port", "-p", min=0, max=65535, help="HTTP port (default: http.port).")
     ] = None,
     operator_id: Annotated[
         str | None,
-        typer.Option("--operator", metavar="ID", help="Whose server it is, e.g. BR*MAN [operator.id]."),
+        typer.Option(
+            "--operator", metavar="ID", help="Whose server it is, e.g. BR*MAN (default: operator.id)."
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="The operator's name [operator.name].")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The operator's name (default: operator.name).")
+    ] = None,
 ) -> None:
     """Run the server of one operator until Ctrl-C.
 

@@ -53,7 +53,11 @@ def meters(
     ] = Protocol.HTTP,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="HOST:PORT", help="Where they speak to [the settings' port]."),
+        typer.Option(
+            "--to",
+            metavar="HOST:PORT",
+            help="Where they speak to (default: the running city's or the settings' port).",
+        ),
     ] = None,
     interval: Annotated[
         int, typer.Option("--interval", min=1, max=86_400, help="Seconds from reading to reading.")
