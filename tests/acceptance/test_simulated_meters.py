@@ -229,15 +229,15 @@ def test_a_neighbourhood_tells_the_same_by_every_protocol(utility: Utility, prot
 def test_a_meter_obeys_when_it_is_cut_off(utility: Utility) -> None:
     words = command("meter", "--protocol", "compact-udp", "--rate", "70", "--every", "0.1", "--for", "60",
                     *utility.flags)  # fmt: skip
-    telling = "select count(*), max(energy_wh) from reading join meter on key = meter where id = 'SIM-1'"
+    telling = "select count(*), max(energy_wh) from reading join meter on key = meter where id = 'MENU-1'"
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "ELETROVIA_LANG": "en"},
     ) as process:  # fmt: skip
         until(lambda: utility.rows(telling)[0][0] > 3)
-        assert run("meters", "block", "SIM-1", *utility.flags).returncode == 0
+        assert run("meters", "block", "MENU-1", *utility.flags).returncode == 0
         until(lambda: _stands_still(utility, telling))
-        assert run("meters", "unblock", "SIM-1", *utility.flags).returncode == 0
+        assert run("meters", "unblock", "MENU-1", *utility.flags).returncode == 0
         stood_at = utility.rows(telling)[0][1]
         until(lambda: utility.rows(telling)[0][1] > stood_at)
         process.terminate()

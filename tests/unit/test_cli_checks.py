@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eletrovia.base.errors import Invalid
-from eletrovia.cli import checks
+from eletrovia.cli import checks, checks_metering
 from eletrovia.cli.checks import Finding, Outcome
 from eletrovia.cli.main import main
 from eletrovia.cli.numbers import duration, money, number, percent
@@ -29,7 +29,8 @@ def test_this_machine_passes_where_the_other_tests_do(tmp_path: Path) -> None:
     values = {"data.dir": str(tmp_path), "http.port": 0, "bus.nats_port": 0, "bus.mqtt_port": 0}
     findings = checks.run_checks(with_values(defaults(), values | {"bus.websocket_port": 0}))
     assert [one.check for one in findings] == [
-        *("python", "user", "data_dir", "disk", "memory", "files", "zone", "postgresql", "nats", "ports")
+        *("python", "user", "data_dir", "disk", "memory", "files", "zone", "postgresql", "nats", "ports"),
+        *("meters_zone", "tariffs"),
     ]
     by_check = {one.check: one for one in findings}
     assert by_check["postgresql"].found.startswith("postgres (PostgreSQL) ")
@@ -190,3 +191,29 @@ def test_numbers_in_both_languages() -> None:
     assert money(Decimal(3), "XYZ", Language.ENGLISH) == "XYZ 3.00"
     assert (percent(0.2), percent(0.996)) == ("20%", "100%")
     assert (duration(0), duration(59), duration(60), duration(125)) == ("0 min", "59 min", "1 h 00", "2 h 05")
+
+
+def test_the_doctor_looks_at_meters_zone_tariffs_and_buffer(tmp_path: Path) -> None:
+    assert checks_metering.check_meters_zone("America/Fortaleza").outcome is Outcome.OK
+    assert checks_metering.check_meters_zone("America/Nowhere").outcome is Outcome.FAIL
+    assert checks_metering.check_tariffs(None, Language.ENGLISH).outcome is Outcome.OK
+    wrong = tmp_path / "tariffs.toml"
+    wrong.write_text("[[tariff]]\nid = 3\n")
+    for file in (wrong, tmp_path / "missing.toml"):
+        finding = checks_metering.check_tariffs(file, Language.PORTUGUESE)
+        assert finding.outcome is Outcome.FAIL
+        assert str(file) in finding.found
+        assert f"doctor.{finding.advice}" in WORDS
+    assert checks_metering.check_udp_buffer(1 << 10).outcome is Outcome.OK
+
+
+def test_a_udp_port_makes_the_doctor_look_at_the_buffer(tmp_path: Path) -> None:
+    values = {"data.dir": str(tmp_path), "metering.udp_port": 47808}
+    assert checks.run_checks(with_values(defaults(), values))[-1].check == "udp_buffer"
+
+
+def test_a_buffer_the_kernel_does_not_give_is_told_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eletrovia.metering.gateways.mailbox.widened", lambda sock, octets: 212_992)
+    finding = checks_metering.check_udp_buffer(128 << 20)
+    assert finding.outcome is Outcome.WARN
+    assert "134217728" in WORDS[f"doctor.{finding.advice}"][0].format_map(finding.facts)

@@ -21,6 +21,7 @@ import msgspec
 
 from eletrovia.base.errors import EletroviaError
 from eletrovia.cli.zone import HOME
+from eletrovia.people.account import Language
 from eletrovia.runtime.config import Config, masked
 
 MIN_PYTHON: Final = (3, 11)
@@ -49,9 +50,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
 
 
-def run_checks(config: Config) -> list[Finding]:
+def run_checks(config: Config, language: Language = Language.ENGLISH) -> list[Finding]:
     """All checks, in the order in which their failures would show."""
-    data = config.data.path
+    from eletrovia.cli import checks_metering
+    from eletrovia.metering.gateways.udp import UdpLimits
+
+    data, metering = config.data.path, config.metering
+    own = Path(metering.tariff_file).expanduser() if metering.tariff_file else None
     checks: list[Callable[[], Finding]] = [
         check_python,
         lambda: check_user(os.geteuid()),
@@ -63,7 +68,11 @@ def run_checks(config: Config) -> list[Finding]:
         (lambda: check_store_url(config.store.url)) if config.store.url else check_postgresql,
         (lambda: check_bus_url(config.bus.url)) if config.bus.url else check_nats,
         lambda: check_ports(config),
+        lambda: checks_metering.check_meters_zone(metering.time_zone),
+        lambda: checks_metering.check_tariffs(own, language),
     ]
+    if metering.udp_port:
+        checks.append(lambda: checks_metering.check_udp_buffer(UdpLimits().buffer_octets))
     return [check() for check in checks]
 
 
@@ -238,6 +247,8 @@ def check_ports(config: Config) -> Finding:
             "bus.mqtt_port": (config.http.host, config.bus.mqtt_port),
             "bus.websocket_port": (config.http.host, config.bus.websocket_port),
         }
+    if config.metering.tcp_port:
+        wanted["metering.tcp_port"] = (config.http.host, config.metering.tcp_port)
     taken = [f"{key} {port}" for key, (host, port) in wanted.items() if port and not port_is_free(host, port)]
     if taken:
         told = ", ".join(taken)

@@ -103,6 +103,10 @@ ERRORS: Final[dict[str, Pair]] = {
         "Say one of: a meter's id, --area NAME, --city.",
         "Diga um só: o id de um medidor, --area NOME ou --city.",
     ),
+    "invoice.one_or_month": (
+        "Either --month, or one POINT with --from and --to (and --despite, if it must be).",
+        "Ou --month, ou um POINT com --from e --to (e --despite, se for preciso).",
+    ),
     "usage.which_of_yours": ("Which of your meters: {yours}?", "Qual dos seus medidores: {yours}?"),
     "marks.one_verdict": ("Either --accept or --exclude.", "Ou --accept, ou --exclude."),
     "marks.which_meter": ("Whose reading is it?", "De qual medidor é a leitura?"),

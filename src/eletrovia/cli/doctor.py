@@ -25,7 +25,7 @@ def doctor(terminal: Terminal) -> None:
     findings = []
     config = terminal.config
     with terminal.busy("doctor.checking"):
-        findings = run_checks(config)
+        findings = run_checks(config, terminal.language)
     failed = any(finding.outcome is Outcome.FAIL for finding in findings)
     if terminal.json:
         terminal.answer({"fit": not failed, "checks": findings})

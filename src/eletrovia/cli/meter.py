@@ -152,7 +152,7 @@ def _device(
             raise Invalid("option.needed", option="--number")
         return Device(id_, meter_number, octets), terminal.options.server or terminal.config.public_url
     server = reach(terminal, role="staff")
-    wanted: dict[str, Any] = {"id": id_ or "SIM-1", "area": "Simulated", "interval_s": 60}
+    wanted: dict[str, Any] = {"id": id_ or "MENU-1", "area": "Simulated", "interval_s": 60}
     return devices(terminal, server, [wanted])[0], server.url
 
 

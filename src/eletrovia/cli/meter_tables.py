@@ -36,11 +36,15 @@ def draw_registered(terminal: Terminal, items: list[Any]) -> None:
     """What became of each new meter, with its secrets."""
     kept = [one["registered"] for one in items if one.get("registered")]
     if kept:
-        table = _table(terminal, "meter", "claim_code", "device_key")
-        for one in kept:
-            table.add_row(Text(one["id"]), Text(one.get("claim_code") or ""), Text(one["device_key"]))
-        # Wide on purpose: a key that is broken over two lines cannot be copied.
-        terminal.out.print(table, soft_wrap=True)
+        names = [terminal.text(f"column.{name}") for name in ("meter", "number", "claim_code", "device_key")]
+        rows = [
+            [one["id"], str(one["number"]), one.get("claim_code") or "", one["device_key"]] for one in kept
+        ]
+        widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+        # No table: it would cut to the screen's width what is shown this once.
+        for row in (names, *rows):
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            terminal.out.print(line, soft_wrap=True, markup=False, style="dim" if row is names else None)
     refused = [one for one in items if one.get("problem")]
     if refused:
         table = _table(terminal, "meter", "problem")

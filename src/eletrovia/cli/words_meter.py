@@ -84,4 +84,20 @@ METER_WORDS: Final[dict[str, tuple[str, str]]] = {
     "customer.kept.stays": ("where and when, without a name", "onde e quando, sem nome"),
     "customer.kept.invoices": ("invoices", "faturas"),
     "customer.kept.other": ("other documents", "outros documentos"),
+    # -- doctor
+    "doctor.check.meters_zone": ("meters' time zone", "fuso dos medidores"),
+    "doctor.check.tariffs": ("home tariffs", "tarifas residenciais"),
+    "doctor.check.udp_buffer": ("UDP buffer", "buffer UDP"),
+    "doctor.meters_zone_unknown": (
+        "Set metering.time_zone to a name like America/Fortaleza.",
+        "Defina metering.time_zone com um nome como America/Fortaleza.",
+    ),
+    "doctor.tariffs_wrong": (
+        "Until then no invoice is issued. Look again: eletrovia tariffs check {file}",
+        "Até lá nenhuma fatura é emitida. Verifique de novo: eletrovia tariffs check {file}",
+    ),
+    "doctor.udp_buffer_small": (
+        "A burst would find no room. As root: sysctl -w net.core.rmem_max={octets}",
+        "Uma rajada não caberia. Como root: sysctl -w net.core.rmem_max={octets}",
+    ),
 }
