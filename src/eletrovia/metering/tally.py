@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -20,20 +20,13 @@ from numpy.typing import NDArray
 
 from eletrovia.base.clock import Clock
 from eletrovia.base.errors import EletroviaError
-from eletrovia.metering.copyrows import PG_EPOCH_DAY, TooWide
+from eletrovia.metering.copyrows import TooWide
+from eletrovia.metering.daysums import put_days
+from eletrovia.metering.gathered import Gathered, gather
 from eletrovia.metering.hours import Hours
 from eletrovia.metering.latest import CHANGE
 from eletrovia.metering.markstore import put_conflicts, put_marks
-from eletrovia.metering.register import places
-from eletrovia.metering.rollup import (
-    Worked,
-    first_look,
-    lacking,
-    pieces,
-    starts_of,
-    touched_hours,
-    work_out,
-)
+from eletrovia.metering.rollup import pieces
 from eletrovia.metering.usagestore import LOCK, UsageStore
 from eletrovia.store.pool import Connection, Store
 
@@ -74,19 +67,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     stand_by_s: float = 1.0
 
 
-class _Days(NamedTuple):
-    """Rows of usage_day that a transaction touches. Days count from 2000-01-01."""
-
-    meter: Rows
-    stretch: Rows
-    day: Rows
-    of_hour: Rows
-    """Which of them each hour belongs to, and where in it."""
-    at: Rows
-
-
 class Tally:
-    """Works out usage, alone; ``hint`` wakes it."""
+    """Works out usage, alone; ``hint`` wakes it. Takes two connections of the store while it works."""
 
     def __init__(
         self,
@@ -103,8 +85,6 @@ class Tally:
         self._pace = pace or Pace()
         self._audience = audience
         self._hinted = asyncio.Event()
-        self._kept_from_us: int | None = None
-        self._to_2000 = PG_EPOCH_DAY - hours.day_zero.toordinal()
         self.leads = False
         """Whether it is the one, now."""
         self.turns = 0
@@ -168,18 +148,32 @@ class Tally:
 
     async def turn(self, connection: Connection) -> bool:
         """Take the oldest arrivals and work them out; whether there were any."""
-        store = UsageStore(connection)
-        arrivals, spans = await store.arrivals(self._pace.spans)
+        arrivals, spans = await UsageStore(connection).arrivals(self._pace.spans)
         if not arrivals:
             return False
-        self._kept_from_us = await store.kept_from_us()
+        kept_from_us = await UsageStore(connection).kept_from_us()
         ahead = self._portions(await asyncio.to_thread(pieces, spans))
-        while ahead:
-            portion = ahead.pop()
-            try:
-                await self._portion(connection, portion, [] if ahead else arrivals)
-            except TooWide:
-                ahead += _halves(portion)
+        # Portions are written one after the other on the connection that holds the lock, each while the next
+        # one is looked up on another: what that reads, no portion writes.
+        written: asyncio.Task[None] | None = None
+        try:
+            while ahead:
+                try:
+                    portion = await self._gathered(ahead[-1], kept_from_us)
+                except TooWide:
+                    ahead += _halves(ahead.pop())
+                    continue
+                ahead.pop()
+                if written is not None:
+                    await written
+                written = asyncio.create_task(self._written(connection, portion, [] if ahead else arrivals))
+            if written is not None:
+                await written
+        except BaseException:
+            if written is not None:
+                written.cancel()
+                await asyncio.gather(written, return_exceptions=True)
+            raise
         self.turns += 1
         return True
 
@@ -192,182 +186,47 @@ class Tally:
         cuts = np.flatnonzero(np.diff(part)) + 1
         return list(reversed(np.split(spans, cuts)))
 
-    async def _portion(self, connection: Connection, spans: Rows, arrivals: list[int]) -> None:
+    async def _gathered(self, spans: Rows, kept_from_us: int | None) -> Gathered | None:
+        async with self._store.transaction() as connection:
+            store = UsageStore(connection)
+            await store.begin()
+            return await gather(
+                store,
+                spans,
+                self._hours,
+                kept_from_us=kept_from_us,
+                most_readings=self._pace.most_readings,
+            )
+
+    async def _written(self, connection: Connection, portion: Gathered | None, arrivals: list[int]) -> None:
         store = UsageStore(connection)
         changes = np.empty(0, CHANGE)
         async with connection.transaction():
             await store.begin()
-            stretches = await store.stretches(spans)
-            if len(stretches):
-                changes = await self._work(connection, store, stretches, spans)
+            if portion is not None:
+                changes = await self._write(connection, store, portion)
             if arrivals:
                 await store.done_with(arrivals)
-        self.stretches += len(stretches)
+        if portion is not None:
+            self.stretches += len(portion.stretches)
         if self._audience is not None and len(changes):
             self._audience.tell(changes)
 
-    async def _work(self, connection: Connection, store: UsageStore, stretches: Rows, spans: Rows) -> Rows:
+    async def _write(self, connection: Connection, store: UsageStore, portion: Gathered) -> Rows:
         now = self._clock.now()
-        hung = _Hung(await store.fittings(), len(stretches), await store.nowhere())
-        readings = await self._readings(store, stretches, spans)
-        worked = await asyncio.to_thread(work_out, stretches, readings, self._hours)
+        stretches, worked = portion.stretches, portion.worked
         await store.touch(stretches, stretches["first_us"], worked.marked_until_us)
         await put_conflicts(connection, now)
         await put_marks(connection, worked.marks, now)
-        await self._put_days(store, self._still_there(stretches, readings, worked), hung)
+        await put_days(store, portion.hours, portion.hung, self._hours)
         latest = worked.latest
-        area = hung.at(latest["stretch"], latest["at_us"])
-        await store.put_latest(latest, area, _without_readings(stretches, readings), stretches)
+        area = portion.hung.at(latest["stretch"], latest["at_us"])
+        await store.put_latest(latest, area, portion.silent, stretches)
         changes = np.empty(len(latest), CHANGE)
         for name in ("meter", "at_us", "energy_wh", "power_w"):
             changes[name] = latest[name]
         changes["area"] = area
         return changes
-
-    async def _readings(self, store: UsageStore, stretches: Rows, spans: Rows) -> Rows:
-        """Those the stretches need, in order, with verdicts applied. Raises: TooWide."""
-        verdicts = await store.verdicts()
-        verdicts = verdicts[np.lexsort((verdicts["at_us"], verdicts["stretch"]))]
-        splits = len(spans) > 1 or bool((spans["last_s"] - spans["first_s"] > 3600).all())
-        most = self._pace.most_readings if splits else None
-        low, high = first_look(stretches)
-        await store.touch(stretches, low, high)
-        found = await store.readings(int(low.min()), int(high.max()), most)
-        found = _judged(found, verdicts, len(stretches))
-        far = np.flatnonzero(lacking(stretches, found, self._hours))
-        if not len(far):
-            return found
-        # The neighbours are farther away: find them first, then all that shares an hour with them.
-        await store.touch(stretches, stretches["first_us"][far], stretches["last_us"][far], far)
-        near = await store.neighbours()
-        near = near[np.lexsort((near["at_us"], near["stretch"]))]
-        from_, end = touched_hours(stretches, near, self._hours)
-        low, high = self._hours.edges_us[from_[far]], self._hours.edges_us[end[far]]
-        await store.touch(stretches, low, high, far)
-        inside = await store.readings(int(low.min()), int(high.max()), most)
-        beside = await store.neighbours()
-        is_far = np.zeros(len(stretches), np.bool_)
-        is_far[far] = True
-        found = np.concatenate([found[~is_far[found["stretch"]]], inside, beside])
-        return _judged(found, verdicts, len(stretches))
-
-    def _still_there(self, stretches: Rows, readings: Rows, worked: Worked) -> Rows:
-        """The hours whose readings were not dropped meanwhile: what those had come to stays as it is."""
-        kept = self._kept_from_us
-        if kept is None:
-            return worked.hours
-        starts = starts_of(readings["stretch"], len(stretches))
-        padded = np.append(readings["at_us"], kept)
-        oldest = padded[np.where(starts[1:] > starts[:-1], starts[:-1], len(readings))]
-        older_were = stretches["known_first_us"] < kept
-        stretch = worked.hours["stretch"]
-        lost = older_were[stretch] & (self._hours.edges_us[worked.hours["hour"]] < oldest[stretch])
-        there: Rows = worked.hours[~lost]
-        return there
-
-    # -- days and areas -----------------------------------------------------------------------------------
-
-    async def _put_days(self, store: UsageStore, hours: Rows, hung: _Hung) -> None:
-        if not len(hours):
-            return
-        days = self._days(hours)
-        old_area, old_wh, old_estimated = await store.days(days.meter, days.day)
-        new_wh, new_estimated = old_wh.copy(), old_estimated.copy()
-        new_wh[days.of_hour, days.at] = hours["usage_wh"]
-        new_estimated[days.of_hour, days.at] = hours["estimated_wh"]
-        ends = self._hours.first_hour[days.day + self._to_2000 + 1]
-        new_area = hung.at(days.stretch, self._hours.edges_us[ends] - 1)
-        differs = (old_wh != new_wh).any(axis=1) | (old_estimated != new_estimated).any(axis=1)
-        differs |= (old_area != new_area) & (new_wh >= 0).any(axis=1)
-        which = np.flatnonzero(differs)
-        if not len(which):
-            return
-        day = days.day[which]
-        await store.put_days(days.meter[which], day, new_area[which], new_wh[which], new_estimated[which])
-        await self._correct_areas(
-            store,
-            np.concatenate([old_area[which], new_area[which]]),
-            np.concatenate([day, day]),
-            np.concatenate([old_wh[which], new_wh[which]]),
-            np.concatenate([old_estimated[which], new_estimated[which]]),
-        )
-
-    def _days(self, hours: Rows) -> _Days:
-        number = self._hours.day_of(hours["hour"])
-        at = hours["hour"] - self._hours.first_hour[number]
-        key, first, of_hour = np.unique(
-            hours["meter"].astype(np.int64) << 20 | number, return_index=True, return_inverse=True
-        )
-        day = (key & ((1 << 20) - 1)) - self._to_2000
-        return _Days(hours["meter"][first], hours["stretch"][first], day, of_hour, at)
-
-    @staticmethod
-    async def _correct_areas(
-        store: UsageStore, area: Rows, day: Rows, hour_wh: Rows, estimated_wh: Rows
-    ) -> None:
-        """The first half of the rows leaves the sums of its areas, the second half enters."""
-        sign = np.ones((len(area), 1), np.int64)
-        sign[: len(area) // 2] = -1
-        there = area > 0  # 0: there was no such row
-        known = hour_wh >= 0
-        parts = (np.where(known, hour_wh, 0) * sign, estimated_wh * sign, known * sign)
-        key, where = np.unique(
-            area[there].astype(np.int64) << 32 | (day[there] + _DAY_OFFSET), return_inverse=True
-        )
-        order = np.argsort(where, kind="stable")
-        heads = np.searchsorted(where[order], np.arange(len(key)))
-        sums = []
-        for part in parts:
-            sums.append(np.add.reduceat(part[there][order], heads) if len(key) else part[:0])
-        some = np.logical_or.reduce([total.any(axis=1) for total in sums])
-        if some.any():
-            areas, days = key >> 32, (key & (2**32 - 1)) - _DAY_OFFSET
-            await store.add_to_areas(areas[some], days[some], *(total[some] for total in sums))
-
-
-_DAY_OFFSET: Final = 1 << 20
-
-
-class _Hung:
-    """Where meters hung, when: the last place they were put by then, or else the first they ever were."""
-
-    def __init__(self, fittings: Rows, stretches: int, nowhere: int) -> None:
-        self._starts = starts_of(fittings["stretch"], stretches)
-        self._from_us = np.ascontiguousarray(fittings["from_us"])
-        self._area = np.append(fittings["area"], nowhere)
-
-    def at(self, stretch: Rows, at_us: Rows) -> Rows:
-        """The area of each stretch's meter at each moment."""
-        stretch = stretch.astype(np.int64)
-        place = places(self._starts, self._from_us, stretch, at_us)
-        place = np.maximum(place, self._starts[stretch])
-        has = self._starts[stretch + 1] > self._starts[stretch]
-        area: Rows = self._area[np.where(has, place, -1)]
-        return area
-
-
-def _judged(readings: Rows, verdicts: Rows, stretches: int) -> Rows:
-    """In order, without excluded ones, and each known to be accepted or not."""
-    readings = readings[np.lexsort((readings["at_us"], readings["stretch"]))]
-    if not len(verdicts) or not len(readings):
-        return readings
-    starts = starts_of(readings["stretch"], stretches)
-    at_us = np.ascontiguousarray(readings["at_us"])
-    asked = verdicts["stretch"].astype(np.int64)
-    place = places(starts, at_us, asked, verdicts["at_us"])
-    there = (place >= starts[asked]) & (at_us[place] == verdicts["at_us"])
-    readings["accepted"][place[there & verdicts["accepted"]]] = True
-    stays = np.ones(len(readings), np.bool_)
-    stays[place[there & ~verdicts["accepted"]]] = False
-    return readings[stays]
-
-
-def _without_readings(stretches: Rows, readings: Rows) -> Rows:
-    """Meters that have not a single reading."""
-    starts = starts_of(readings["stretch"], len(stretches))
-    newest = np.append(stretches["meter"][1:] != stretches["meter"][:-1], True)
-    gone: Rows = stretches["meter"][newest & (starts[1:] == starts[:-1])]
-    return gone
 
 
 def _halves(spans: Rows) -> list[Rows]:
