@@ -35,7 +35,7 @@ USER eletrovia
 # Machine code of the search, compiled once for all containers of this image.
 RUN python -c 'from eletrovia.planning.search import warm_up; warm_up()'
 VOLUME /data
-EXPOSE 8001 1883 9001
+EXPOSE 8001 1883 9001 47808/udp 47809
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('ELETROVIA_HTTP_PORT', '8001') + '/healthz?ready=true', timeout=4)"]

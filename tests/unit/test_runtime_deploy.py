@@ -127,6 +127,16 @@ def test_compose_names_only_settings_there_are_and_secrets_that_are_made(secrets
     assert used
 
 
+def test_the_utilitys_gateway_listens_where_compose_publishes_it(secrets: dict[str, str]) -> None:
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["car"]
+    environ = {key: filled(value, secrets) for key, value in service["environment"].items()}
+    metering = load(environ=environ, folder=ROOT / "deploy").config.metering
+    inside = {port.rpartition(":")[2] for port in service["ports"]}
+    assert {f"{metering.udp_port}/udp", str(metering.tcp_port)} <= inside
+    exposed = re.findall(r"^EXPOSE (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[0].split()
+    assert inside <= set(exposed)
+
+
 async def test_the_brokers_configuration_is_one_that_nats_takes(
     secrets: dict[str, str], tmp_path: Path
 ) -> None:
