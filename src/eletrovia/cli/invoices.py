@@ -190,8 +190,7 @@ def preview(terminal: Terminal, point: Point, starts_on: Starts, ends_on: Ends, 
     terminal.show(lines_of(terminal, shown.bill), "", registers_of(terminal, shown.registers))
     terminal.show(*doubts_of(terminal, shown))
     if shown.held is not None:
-        facts = {"usage_point_id": point, "starts_on": starts_on, "ends_on": ends_on}
-        reason = reason_of(shown.held, facts, terminal.language)
+        reason = reason_of(shown.held, shown.held_facts, terminal.language)
         terminal.show(terminal.text("invoices.would_wait", reason=reason))
 
 

@@ -55,7 +55,7 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What days would cost, as far as readings tell by now. Nothing is issued.
 
-    Shape: ``held`` is the code of what a person would have to look at first.
+    Shape: ``held`` is the code of what a person would have to look at first, ``held_facts`` its facts.
     """
 
     usage_point_id: str
@@ -63,6 +63,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     registers: tuple[RegisterRow, ...]
     unread_since: datetime | None = None
     held: str | None = None
+    held_facts: dict[str, Any] = {}
     marks: tuple[dict[str, Any], ...] = ()
 
 
@@ -142,6 +143,7 @@ class Invoices:
             registers=rows_of(draft),
             unread_since=draft.unread_since,
             held=draft.held.code if draft.held is not None else None,
+            held_facts=draft.held.facts if draft.held is not None else {},
             marks=tuple(told_of(mark) for mark in draft.metered.doubtful),
         )
 

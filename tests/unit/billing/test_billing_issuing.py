@@ -194,7 +194,9 @@ async def test_doubtful_readings_wait_for_a_person(biller: Any, midnight: Any) -
         await biller.invoices.issue("UC-1", SEP, OCT)
     assert held.value.code == "invoice.needs_a_look"
     assert held.value.facts["marks"][0]["kind"] == "jump"
-    assert (await biller.invoices.preview("UC-1", SEP, OCT)).held == "invoice.needs_a_look"
+    preview = await biller.invoices.preview("UC-1", SEP, OCT)
+    assert preview.held == "invoice.needs_a_look"
+    assert preview.held_facts["usage_point_id"] == "UC-1"
     report = await biller.invoices.issue_month(SEP)
     assert [(one.usage_point_id, one.code) for one in report.held] == [("UC-1", "invoice.needs_a_look")]
     invoice = (await biller.invoices.issue("UC-1", SEP, OCT, despite="seen by Zé")).invoice
