@@ -43,7 +43,7 @@ $(STAMP): lock/requirements.txt pyproject.toml | $(UV)
 	@touch $@
 	@echo "· ready: $(BIN)/eletrovia --help"
 
-demo: setup ## three operators on this machine, one trip booked over all of them; stays up until Ctrl-C
+demo: setup ## three operators on this machine, a trip booked over all of them, a home's bills; stays up until Ctrl-C
 	@exec $(BIN)/eletrovia demo --data $(DATA)
 
 test: setup lint types ## everything CI runs: style, types, the rooms' contract, all tests
